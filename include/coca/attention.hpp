@@ -1,0 +1,283 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "coca/core/error.hpp"
+#include "coca/core/parallel.hpp"
+#include "coca/core/scalar.hpp"
+#include "coca/core/view.hpp"
+#include "coca/kernel/forward.hpp"
+#include "coca/kernel/load.hpp"
+#include "coca/kernel/options.hpp"
+#include "coca/mask/full.hpp"
+#include "coca/mask/mask.hpp"
+#include "coca/scheme/logits.hpp"
+#include "coca/scheme/scheme.hpp"
+
+/// The front door: checks everything, then runs the kernel.
+namespace coca::inline v0 {
+
+namespace detail {
+
+/// The lowest and one past the highest address a view reaches.
+template <class T, int Rank>
+std::pair<std::uintptr_t, std::uintptr_t> address_range(const View<T, Rank>& x) {
+  Index low = 0;
+  Index high = 1;
+  for (std::size_t axis = 0; axis < Rank; ++axis) {
+    const Index reach = (x.shape[axis] - 1) * x.strides[axis];
+    (reach < 0 ? low : high) += reach;
+  }
+  const auto first = reinterpret_cast<std::uintptr_t>(x.data);
+  const auto bytes = static_cast<Index>(sizeof(T));
+  return {first + static_cast<std::uintptr_t>(low * bytes),
+          first + static_cast<std::uintptr_t>(high * bytes)};
+}
+
+template <class T, int Rank>
+void check_view(std::string_view name, const View<T, Rank>& x) {
+  for (const Index extent : x.shape) {
+    if (extent < 0) reject(name, "of shape " + list_text(x.shape), "extents of 0 or more");
+  }
+  if (!x.empty() && x.data == nullptr) {
+    reject(name, "a null pointer of shape " + list_text(x.shape), "memory behind it");
+  }
+}
+
+/// A tensor to write into: its elements lie apart from each other as far as strides can tell.
+template <class T, int Rank>
+void check_output(std::string_view name, const View<T, Rank>& x) {
+  check_view(name, x);
+  for (std::size_t axis = 0; axis < Rank; ++axis) {
+    if (x.shape[axis] > 1 && x.strides[axis] == 0) {
+      reject(std::string(name) + ".strides", list_text(x.strides),
+             "none of 0 in a tensor that is written");
+    }
+  }
+}
+
+template <class T, class U, int RankT, int RankU>
+void check_apart(std::string_view out_name, const View<T, RankT>& out, std::string_view in_name,
+                 const View<U, RankU>& in) {
+  if (out.empty() || in.empty()) return;
+  const auto [out_begin, out_end] = address_range(out);
+  const auto [in_begin, in_end] = address_range(in);
+  if (out_begin < in_end && in_begin < out_end) {
+    reject(out_name, std::string("in the same memory as ").append(in_name), "memory of its own");
+  }
+}
+
+template <class Out, class Q, class K, class V>
+AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
+                             const TensorView<const K>& k, const TensorView<const V>& v) {
+  check_output("out", out);
+  check_view("q", q);
+  check_view("k", k);
+  check_view("v", v);
+  const AttentionShape shape{.batch = q.shape[0],
+                             .queries = q.shape[1],
+                             .keys = k.shape[1],
+                             .query_heads = q.shape[2],
+                             .key_heads = k.shape[2],
+                             .query_dim = q.shape[3],
+                             .value_dim = v.shape[3]};
+  require_equal("k.shape[0] (batch)", k.shape[0], shape.batch, "that of q");
+  require_equal("v.shape[0] (batch)", v.shape[0], shape.batch, "that of q");
+  require_equal("v.shape[1] (sequence)", v.shape[1], shape.keys, "that of k");
+  require_equal("v.shape[2] (heads)", v.shape[2], shape.key_heads, "that of k");
+  const bool groups = shape.key_heads == 0 ? shape.query_heads == 0
+                                           : shape.query_heads % shape.key_heads == 0;
+  if (!groups) {
+    reject("k.shape[2] (heads)", std::to_string(shape.key_heads),
+           "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
+  }
+  if (shape.query_dim == 0) reject("q.shape[3] (head_dim)", "0", "1 or more");
+  if (shape.value_dim == 0) reject("v.shape[3] (head_dim)", "0", "1 or more");
+  const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
+  if (out.shape != wanted) {
+    reject("out", "of shape " + list_text(out.shape),
+           list_text(wanted) + " = [batch, sequence, heads of q, head_dim of v]");
+  }
+  check_apart("out", out, "q", q);
+  check_apart("out", out, "k", k);
+  check_apart("out", out, "v", v);
+  return shape;
+}
+
+template <class Out>
+void check_options(const AttentionOptions& options, const AttentionShape& shape,
+                   const TensorView<Out>& out) {
+  if (options.scale && !std::isfinite(*options.scale)) {
+    reject("options.scale", std::to_string(*options.scale), "finite");
+  }
+  if (!(options.soft_cap >= 0.0) || !std::isfinite(options.soft_cap)) {
+    reject("options.soft_cap", std::to_string(options.soft_cap), "0 (none) or positive, and finite");
+  }
+  std::visit(
+      [&](const auto& sinks) {
+        if constexpr (requires { sinks.shape; }) {
+          check_view("options.sinks", sinks);
+          require_equal("options.sinks.shape[0]", sinks.shape[0], shape.query_heads, "heads of q");
+        }
+      },
+      options.sinks);
+  std::visit(
+      [&](const auto& lse) {
+        if constexpr (requires { lse.shape; }) {
+          check_output("options.lse", lse);
+          const std::array<Index, 3> wanted{shape.batch, shape.query_heads, shape.queries};
+          if (lse.shape != wanted) {
+            reject("options.lse", "of shape " + list_text(lse.shape),
+                   list_text(wanted) + " = [batch, heads of q, sequence]");
+          }
+          check_apart("options.lse", lse, "out", out);
+        }
+      },
+      options.lse);
+}
+
+/// Checked mode: no key operand the scheme forbids.
+template <class S, class K>
+void check_keys(const S& scheme, const TensorView<const K>& k) {
+  using T = Accumulator<K>;
+  if constexpr (ChecksKeys<S, T>) {
+    std::vector<T> scratch(static_cast<std::size_t>(k.shape[3]));
+    for (Index b = 0; b < k.shape[0]; ++b) {
+      for (Index n = 0; n < k.shape[1]; ++n) {
+        for (Index h = 0; h < k.shape[2]; ++h) {
+          const auto row = token_row(k, b, n, h, scratch.data());
+          if (const char* defect = scheme.key_defect(row)) {
+            reject("k" + list_text(std::array<Index, 3>{b, n, h}), defect,
+                   "what its scheme allows: 0 or more");
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class Out, class Q, class K, class V, class S, class M, class D>
+void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
+                   const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
+                   const M& mask, const AttentionOptions& options, const D& device) {
+  const AttentionShape shape = check_tensors(out, q, k, v);
+  check_options(options, shape, out);
+  scheme.check(shape.query_dim);
+  require_equal("k.shape[3] (width of the key operand)", k.shape[3],
+                static_cast<Index>(scheme.key_dim(shape.query_dim)), "what the scheme takes");
+  mask.check(shape);
+  const TokenPositions query_positions{
+      options.first_query.value_or(options.first_key + shape.keys - shape.queries),
+      options.query_ids};
+  const TokenPositions key_positions{options.first_key, options.key_ids};
+  query_positions.check("options.query_ids", shape.batch, shape.queries);
+  key_positions.check("options.key_ids", shape.batch, shape.keys);
+  if (options.checked) check_keys(scheme, k);
+
+  const double scale =
+      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
+  const auto run = [&](const auto& full_scheme) {
+    using FullScheme = std::remove_cvref_t<decltype(full_scheme)>;
+    const ForwardCall<Q, K, V, Out, FullScheme, M> call{
+        out,
+        q,
+        k,
+        v,
+        full_scheme,
+        mask,
+        shape,
+        static_cast<Accumulator<Q>>(scale),
+        query_positions,
+        key_positions,
+        options.sinks,
+        options.lse};
+    forward(call, device);
+  };
+  if (options.soft_cap > 0.0) {
+    run(WithLogits<S, SoftCap>(scheme, SoftCap{options.soft_cap}));
+  } else {
+    run(scheme);
+  }
+}
+
+}  // namespace detail
+
+/// Attention,
+///     out[b, m, h] = sum_n softmax_n(mask(cap(scale * score(q[b, m, h], k[b, n, h'])))) v[b, n, h'],
+/// with score(q_m, k_n) = phi(q_m, m) . psi(k_n, n) the scheme's, cap(s) = soft_cap tanh(s/soft_cap)
+/// if asked for, and h' = h / (heads of q / heads of k): grouped and multi-query attention follow
+/// from the shapes.
+///
+/// - out [batch, queries, heads, value_dim]
+/// - q   [batch, queries, heads, head_dim]
+/// - k   [batch, keys, key heads, scheme.key_dim(head_dim)]: the key, or t or x for the CoCA schemes
+/// - v   [batch, keys, key heads, value_dim]
+///
+/// Each is an Eigen::Tensor, TensorMap, std::mdspan or coca::View with any strides, or an Eigen
+/// matrix [sequence, head_dim] for one batch entry and one head; none is copied. Elements are float,
+/// Eigen::bfloat16 or Eigen::half, in any combination, or all double; sums are kept in float, in
+/// double for double. Positions are in tokens; see AttentionOptions for where they start.
+///
+/// The device is an Eigen::DefaultDevice or Eigen::ThreadPoolDevice. The result is the same, bit for
+/// bit, on any number of threads. Work memory belongs to the calling thread, is kept for its next
+/// call, and does not grow with the sequence.
+///
+/// A query that sees no key gives zeros. NaN and Inf behave as IEEE arithmetic says and stay with
+/// the rows that see them.
+///
+/// Throws std::invalid_argument, naming argument, value and expectation, before anything is written:
+/// for shapes that do not fit together, the scheme or the mask, for an output that overlaps an input
+/// or itself, and for options out of range.
+template <TensorLike Out, TensorLike Q, TensorLike K, TensorLike V, class S, class M = Full,
+          class D = Eigen::DefaultDevice>
+void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},
+               const AttentionOptions& options = {}, const D& device = {}) {
+  using TOut = ElementOf<Out>;
+  using TQ = ElementOf<Q>;
+  using TK = ElementOf<K>;
+  using TV = ElementOf<V>;
+  static_assert(!std::is_const_v<typename detail::ValueOf<ViewOf<Out>>::type>,
+                "coca::attention: out is const, so nothing can be written to it");
+  static_assert(Element<TOut> && Element<TQ> && Element<TK> && Element<TV>,
+                "coca::attention: elements must be float, double, Eigen::bfloat16 or Eigen::half");
+  static_assert(Compatible<TOut, TQ, TK, TV>,
+                "coca::attention: double goes with double only; convert, or use one type");
+  static_assert(Scheme<S, Accumulator<TQ>>,
+                "coca::attention: the scheme lacks a member; see SchemeDefaults in coca/scheme/scheme.hpp");
+  static_assert(Mask<M>,
+                "coca::attention: the mask lacks a member; see MaskDefaults in coca/mask/mask.hpp");
+  static_assert(Device<D>,
+                "coca::attention: the device must be Eigen::DefaultDevice or Eigen::ThreadPoolDevice");
+  detail::run_attention<TOut, TQ, TK, TV>(tensor_view(out), tensor_view(q), tensor_view(k),
+                                          tensor_view(v), scheme, mask, options, device);
+}
+
+/// Bytes of work memory that a call with these tensors and this scheme takes from the calling
+/// thread's store: per worker, of which a pool device has at most numThreads().
+template <TensorLike Q, TensorLike K, TensorLike V, class S>
+std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme) {
+  const auto queries = tensor_view(q);
+  const auto keys = tensor_view(k);
+  const auto values = tensor_view(v);
+  using T = Accumulator<ElementOf<Q>>;
+  const AttentionShape shape{.batch = queries.shape[0],
+                             .queries = queries.shape[1],
+                             .keys = keys.shape[1],
+                             .query_heads = queries.shape[2],
+                             .key_heads = keys.shape[2],
+                             .query_dim = queries.shape[3],
+                             .value_dim = values.shape[3]};
+  const Index score_dim = scheme.score_dim(shape.query_dim);
+  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), shape, score_dim,
+                                  keys.shape[3]);
+}
+
+}  // namespace coca::inline v0

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <concepts>
+#include <exception>
+#include <unsupported/Eigen/CXX11/Tensor>
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
+#include "coca/core/scalar.hpp"
+
+/// Work over Eigen's devices. Items are handed out one by one to whoever is free, and an item's
+/// result depends on nothing but its number: so neither does it on the number of threads.
+namespace coca::inline v0 {
+
+/// Eigen::ThreadPoolDevice, recognised by what it offers: Eigen declares it only where
+/// EIGEN_USE_THREADS is defined, which is the including program's choice.
+template <class D>
+concept PoolDevice = requires(const D& device) {
+  { device.numThreads() } -> std::convertible_to<int>;
+  { device.getPool()->CurrentThreadId() } -> std::convertible_to<int>;
+};
+
+/// Where a computation may run.
+template <class D>
+concept Device = std::same_as<D, Eigen::DefaultDevice> || PoolDevice<D>;
+
+namespace detail {
+
+/// How many workers parallel_for will number, at most, on this device for so many items.
+template <Device D>
+int worker_count(const D& device, Index items) {
+  if constexpr (PoolDevice<D>) {
+    // A pool thread that waited for its own pool could wait for ever.
+    if (device.getPool()->CurrentThreadId() >= 0) return 1;
+    return static_cast<int>(std::clamp<Index>(items, 1, std::max(1, device.numThreads())));
+  } else {
+    return 1;
+  }
+}
+
+/// Calls body(worker, item) for every item in [0, items), where worker < workers tells apart the
+/// calls that may run at the same time. The calling thread is one of the workers. The first
+/// exception thrown by body is rethrown here, after all workers have stopped.
+template <Device D, class Body>
+void parallel_for(const D& device, int workers, Index items, const Body& body) {
+  if constexpr (PoolDevice<D>) {
+    if (workers > 1) {
+      struct Shared {
+        const Body& body;
+        Index items;
+        Eigen::Barrier done;
+        std::atomic<Index> next_item{0};
+        std::atomic<int> next_worker{0};
+        std::atomic<bool> failed{false};
+        std::exception_ptr error{};
+
+        void work() {
+          const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
+          try {
+            while (!failed.load(std::memory_order_relaxed)) {
+              const Index item = next_item.fetch_add(1, std::memory_order_relaxed);
+              if (item >= items) break;
+              body(worker, item);
+            }
+          } catch (...) {
+            if (!failed.exchange(true)) error = std::current_exception();
+          }
+        }
+      } shared{body, items, Eigen::Barrier(static_cast<unsigned>(workers - 1))};
+
+      for (int helper = 1; helper < workers; ++helper) {
+        // One captured pointer fits std::function's own storage: no allocation.
+        device.getPool()->Schedule([state = &shared] {
+          state->work();
+          state->done.Notify();
+        });
+      }
+      shared.work();
+      shared.done.Wait();
+      if (shared.error) std::rethrow_exception(shared.error);
+      return;
+    }
+  }
+  for (Index item = 0; item < items; ++item) body(0, item);
+}
+
+}  // namespace detail
+
+}  // namespace coca::inline v0

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include "coca/core/scalar.hpp"
+#include "coca/scheme/scheme.hpp"
+
+/// What a mask is: which keys a query may see, and what is added to the scores of those it sees.
+namespace coca::inline v0 {
+
+/// What a mask leaves of a tile.
+enum class Coverage {
+  empty,  ///< no query sees a key: the tile is skipped
+  full,   ///< every query sees every key: visible is not asked
+  mixed,  ///< visible is asked for each pair
+};
+
+/// A rectangle of queries and keys. The index ranges are not empty.
+struct MaskTile {
+  Index batch = 0;
+  Index head_begin = 0, head_end = 0;    ///< query heads
+  Index query_begin = 0, query_end = 0;  ///< places in the query tensor
+  Index key_begin = 0, key_end = 0;      ///< places in the key tensor
+  Index query_offset = 0;                ///< first_query of the call
+  Index key_offset = 0;                  ///< first_key of the call
+
+  /// Its bounds in the whole sequence, in tokens, both inclusive.
+  Position first_query() const { return query_begin + query_offset; }
+  Position last_query() const { return query_end - 1 + query_offset; }
+  Position first_key() const { return key_begin + key_offset; }
+  Position last_key() const { return key_end - 1 + key_offset; }
+};
+
+/// The sizes of a call, against which a mask checks its own.
+struct AttentionShape {
+  Index batch = 0;
+  Index queries = 0;
+  Index keys = 0;
+  Index query_heads = 0;
+  Index key_heads = 0;
+  Index query_dim = 0;
+  Index value_dim = 0;
+};
+
+/// The hooks of a mask that hides nothing but leaves it to `visible` to say so. Derive from it and
+/// hide what differs; nothing is virtual.
+struct MaskDefaults {
+  /// Throws std::invalid_argument if the mask does not fit the call.
+  void check(const AttentionShape&) const {}
+  /// Must never claim empty or full where it is not so; mixed is always right.
+  Coverage classify(const MaskTile&) const { return Coverage::mixed; }
+  /// Whether this query sees this key.
+  bool visible(const Site&) const { return true; }
+};
+
+/// A struct with the members of MaskDefaults. Optional member: `bias(const Site&) const`, a number
+/// added to the scaled (and capped) score of a visible pair.
+template <class M>
+concept Mask = requires(const M& mask, const MaskTile& tile, const Site& site,
+                        const AttentionShape& shape) {
+  mask.check(shape);
+  { mask.classify(tile) } -> std::same_as<Coverage>;
+  { mask.visible(site) } -> std::same_as<bool>;
+};
+
+/// A mask that adds to scores.
+template <class M>
+concept Biased = requires(const M& mask, const Site& site) {
+  { mask.bias(site) } -> std::convertible_to<double>;
+};
+
+/// A query sees what both masks show it; biases add up.
+template <Mask A, Mask B>
+class Both {
+ public:
+  Both(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
+
+  void check(const AttentionShape& shape) const {
+    a_.check(shape);
+    b_.check(shape);
+  }
+  Coverage classify(const MaskTile& tile) const {
+    const Coverage a = a_.classify(tile);
+    if (a == Coverage::empty) return a;
+    const Coverage b = b_.classify(tile);
+    if (b == Coverage::empty) return b;
+    return a == Coverage::full && b == Coverage::full ? Coverage::full : Coverage::mixed;
+  }
+  bool visible(const Site& site) const { return a_.visible(site) && b_.visible(site); }
+
+  auto bias(const Site& site) const
+    requires Biased<A> || Biased<B>
+  {
+    if constexpr (!Biased<B>) {
+      return a_.bias(site);
+    } else if constexpr (!Biased<A>) {
+      return b_.bias(site);
+    } else {
+      return a_.bias(site) + b_.bias(site);
+    }
+  }
+
+ private:
+  A a_;
+  B b_;
+};
+
+/// Both masks at once: `Causal{} & SlidingWindow{256, 0}`.
+template <Mask A, Mask B>
+  requires(std::is_class_v<A> && std::is_class_v<B>)
+Both<A, B> operator&(A a, B b) {
+  return Both<A, B>(std::move(a), std::move(b));
+}
+
+}  // namespace coca::inline v0

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "coca/core/error.hpp"
+#include "coca/core/scalar.hpp"
+#include "coca/core/view.hpp"
+
+/// Which position each token of a tensor has.
+namespace coca::inline v0 {
+
+/// Where the tokens of a tensor stand.
+struct TokenPositions {
+  Position first = 0;             ///< token i stands at first + i ...
+  View<const Position, 2> ids{};  ///< ... unless given: [batch or 1, sequence]
+
+  Position operator()(Index batch, Index token) const {
+    if (ids.data == nullptr) return first + token;
+    return ids(ids.shape[0] == 1 ? 0 : batch, token);
+  }
+
+  /// Rejects ids which do not fit `batch` sequences of `tokens` tokens.
+  void check(std::string_view argument, Index batch, Index tokens) const {
+    if (ids.data == nullptr) return;
+    const bool fits = (ids.shape[0] == 1 || ids.shape[0] == batch) && ids.shape[1] == tokens;
+    if (fits) return;
+    detail::reject(argument, "of shape " + detail::list_text(ids.shape),
+                   "[" + std::to_string(batch) + " or 1, " + std::to_string(tokens) + "]");
+  }
+};
+
+}  // namespace coca::inline v0

@@ -1,0 +1,177 @@
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "coca/core/error.hpp"
+#include "coca/position/rope.hpp"
+#include "coca/scheme/scheme.hpp"
+
+/// Collinear Constrained Attention (Zhu et al., ACL 2024, arXiv 2309.08646): the key is the query
+/// itself, stretched pair by pair by a non-negative t_n, so that no angle is left between them but
+/// the one of their positions. The key operand is t, not a key.
+///
+/// Notation: pair j of q has members (a, b); t_j >= 0 is one number a pair; theta_j is the pair's
+/// frequency; R_n turns pair j by n theta_j.
+namespace coca::inline v0 {
+
+/// The key operand is t itself: head_dim/2 numbers a token, not negative. A negative t is an error
+/// in checked mode; otherwise it is taken as it is, and the pair's score changes its sign.
+struct NonNegativeT {
+  static Index key_dim(Index query_dim) { return query_dim / 2; }
+
+  template <Real T>
+  static T value(std::span<const T> t, Index j, Index /*first*/, Index /*second*/) {
+    return t[static_cast<std::size_t>(j)];
+  }
+  template <Real T>
+  static const char* defect(std::span<const T> t) {
+    for (const T value : t) {
+      if (value < T(0)) return "negative";
+    }
+    return nullptr;
+  }
+};
+
+/// The key operand is the raw projection x, as wide as the queries, and
+///     t_j = relu((x_first + x_second) / 2)
+/// of the two coordinates of pair j, as in the code published with the paper.
+struct RawProjection {
+  static Index key_dim(Index query_dim) { return query_dim; }
+
+  template <Real T>
+  static T value(std::span<const T> x, Index /*j*/, Index first, Index second) {
+    const T mean = (x[static_cast<std::size_t>(first)] + x[static_cast<std::size_t>(second)]) / 2;
+    return mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
+  }
+  template <Real T>
+  static const char* defect(std::span<const T>) {
+    return nullptr;
+  }
+};
+
+namespace detail {
+
+/// What the three CoCA schemes share: the rope and the form of the key operand.
+template <class KeyForm>
+class Coca : public SchemeDefaults {
+ public:
+  explicit Coca(Rope rope) : rope_(std::move(rope)) {}
+
+  const Rope& rope() const { return rope_; }
+
+  Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
+  void check(Index query_dim) const {
+    require_equal("q.shape[3] (head_dim)", query_dim, rope_.dim(), "rope.dim");
+  }
+  template <Real T>
+  const char* key_defect(std::span<const T> key) const {
+    return KeyForm::defect(key);
+  }
+
+ protected:
+  Rope rope_;
+};
+
+/// psi of the dual form, R_n [t ; t]: both members of pair j are t_j before they turn.
+template <class KeyForm>
+class CocaDual : public Coca<KeyForm> {
+ public:
+  using Coca<KeyForm>::Coca;
+
+  template <Real T>
+  void map_key(std::span<const T> key, const Token& at, std::span<T> psi) const {
+    T* to = psi.data();
+    this->rope_.template for_each_pair<T>(
+        at.position, [=](Index j, Index first, Index second, T cosine, T sine) {
+          const T t = KeyForm::value(key, j, first, second);
+          to[first] = t * (cosine - sine);
+          to[second] = t * (cosine + sine);
+        });
+  }
+};
+
+}  // namespace detail
+
+/// The strict form, as defined (equations 7 to 9 and 17), in O(N d) memory:
+///     score(m, n) = (R_m q_m) . (R_n (q_m o t_n)) = sum_j t_nj (a^2 + b^2) cos((m - n) theta_j)
+///                 = phi . psi,
+///     phi_j = (a^2 + b^2) (cos(m theta_j), sin(m theta_j)),
+///     psi_j = t_nj (cos(n theta_j), sin(n theta_j)).
+/// A function of m - n. See docs/mathematics.md for the factoring.
+template <class KeyForm = NonNegativeT>
+class CocaStrict : public detail::Coca<KeyForm> {
+ public:
+  explicit CocaStrict(Rope rope, KeyForm = {}) : detail::Coca<KeyForm>(std::move(rope)) {}
+
+  template <Real T>
+  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+    const T* from = q.data();
+    T* to = phi.data();
+    this->rope_.template for_each_pair<T>(
+        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
+          const T squared_length = from[first] * from[first] + from[second] * from[second];
+          to[first] = squared_length * cosine;
+          to[second] = squared_length * sine;
+        });
+  }
+  template <Real T>
+  void map_key(std::span<const T> key, const Token& at, std::span<T> psi) const {
+    T* to = psi.data();
+    this->rope_.template for_each_pair<T>(
+        at.position, [=](Index j, Index first, Index second, T cosine, T sine) {
+          const T t = KeyForm::value(key, j, first, second);
+          to[first] = t * cosine;
+          to[second] = t * sine;
+        });
+  }
+};
+
+/// The slack form, the dual of the paper's theorem 1 (equation 10) without its constraint, which is
+/// what the paper's models use:
+///     score(m, n) = (q_m o R_m q_m) . (R_n [t_n ; t_n]).
+/// Equal to the strict form where a = b in every pair. NOT a function of m - n otherwise: adding a
+/// constant to all positions changes it (docs/mathematics.md).
+template <class KeyForm = NonNegativeT>
+class CocaSlack : public detail::CocaDual<KeyForm> {
+ public:
+  explicit CocaSlack(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
+
+  template <Real T>
+  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+    const T* from = q.data();
+    T* to = phi.data();
+    this->rope_.template for_each_pair<T>(
+        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
+          const T a = from[first];
+          const T b = from[second];
+          to[first] = a * (a * cosine - b * sine);
+          to[second] = b * (b * cosine + a * sine);
+        });
+  }
+};
+
+/// The dual form under the paper's constraint (equation 11), for its ablation: both members of every
+/// query pair become their mean c = (a + b) / 2, the nearest query that satisfies the constraint, and
+///     score(m, n) = (c o R_m c) . (R_n [t_n ; t_n]) = sum_j 2 c^2 t_nj cos((m - n) theta_j).
+/// Equal to the strict form of the constrained query. A query that satisfies the constraint already
+/// (a half-width projection, repeated) is taken as it is.
+template <class KeyForm = NonNegativeT>
+class CocaConstrained : public detail::CocaDual<KeyForm> {
+ public:
+  explicit CocaConstrained(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
+
+  template <Real T>
+  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+    const T* from = q.data();
+    T* to = phi.data();
+    this->rope_.template for_each_pair<T>(
+        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
+          const T mean = (from[first] + from[second]) / 2;
+          to[first] = mean * mean * (cosine - sine);
+          to[second] = mean * mean * (cosine + sine);
+        });
+  }
+};
+
+}  // namespace coca::inline v0

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "coca/core/error.hpp"
+#include "coca/position/rope.hpp"
+#include "coca/scheme/scheme.hpp"
+
+namespace coca::inline v0 {
+
+/// RoPE attention (Su et al. 2021, equation 16):
+///     score(m, n) = (R_m q_m) . (R_n k_n),
+/// a function of m - n, q_m and k_n. Keys are as wide as queries and come unrotated.
+class Rotary : public SchemeDefaults {
+ public:
+  explicit Rotary(Rope rope) : rope_(std::move(rope)) {}
+
+  const Rope& rope() const { return rope_; }
+
+  void check(Index query_dim) const {
+    detail::require_equal("q.shape[3] (head_dim)", query_dim, rope_.dim(), "rope.dim");
+  }
+  template <Real T>
+  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+    turn(q, at.position, phi);
+  }
+  template <Real T>
+  void map_key(std::span<const T> k, const Token& at, std::span<T> psi) const {
+    turn(k, at.position, psi);
+  }
+
+ private:
+  template <Real T>
+  void turn(std::span<const T> x, Position n, std::span<T> rotated) const {
+    const T* from = x.data();
+    T* to = rotated.data();
+    rope_.for_each_pair<T>(n, [=](Index, Index first, Index second, T cosine, T sine) {
+      const T a = from[first];
+      const T b = from[second];
+      to[first] = a * cosine - b * sine;
+      to[second] = b * cosine + a * sine;
+    });
+  }
+
+  Rope rope_;
+};
+
+}  // namespace coca::inline v0
