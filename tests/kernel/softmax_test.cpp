@@ -1,0 +1,65 @@
+#include "coca/kernel/softmax.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+using namespace coca::detail;
+
+TEST_CASE("scores that come in pieces give the softmax of the whole", "[kernel]") {
+  test::Random random(61);
+  std::vector<double> scores(200), sums{0.0};
+  for (double& s : scores) s = 20.0 * random.uniform();
+  SoftmaxState<double> state;
+  std::size_t done = 0;
+  for (const std::size_t piece : {1UL, 63UL, 64UL, 7UL, 65UL}) {
+    std::vector<double> tile(80, kMinusInfinity<double>);
+    std::copy_n(scores.begin() + static_cast<std::ptrdiff_t>(done), piece, tile.begin());
+    absorb_scores(tile.data(), static_cast<coca::Index>(piece), state, sums.data(), 1);
+    for (std::size_t j = 0; j < piece; ++j) sums[0] += tile[j];
+    done += piece;
+  }
+  REQUIRE(done == scores.size());
+  double top = scores[0], sum = 0.0;
+  for (const double s : scores) top = std::fmax(top, s);
+  for (const double s : scores) sum += std::exp(s - top);
+  CHECK(state.maximum == top);
+  CHECK(state.sum == Approx(sum).epsilon(1e-14));
+  CHECK(sums[0] == Approx(state.sum).epsilon(1e-14));  // values of 1 are rescaled as the sum is
+  CHECK(state.log_sum_exp() == Approx(top + std::log(sum)).epsilon(1e-14));
+}
+
+TEST_CASE("hidden scores weigh exactly nothing", "[kernel]") {
+  std::vector<float> tile(kLanes, kMinusInfinity<float>);
+  SoftmaxState<float> state;
+  float sums = 0.0F;
+  absorb_scores(tile.data(), 3, state, &sums, 1);
+  CHECK(state.sum == 0.0F);
+  CHECK(state.log_sum_exp() == kMinusInfinity<float>);
+  CHECK(tile[0] == 0.0F);
+
+  tile.assign(kLanes, kMinusInfinity<float>);
+  tile[1] = -1e30F;  // a low score, yet the only one
+  absorb_scores(tile.data(), 3, state, &sums, 1);
+  CHECK(state.sum == 1.0F);
+  CHECK(tile[0] == 0.0F);
+  CHECK(tile[1] == 1.0F);
+}
+
+TEST_CASE("a NaN score makes its row NaN, an infinite one too", "[kernel]") {
+  for (const float bad : {NAN, INFINITY}) {
+    std::vector<float> tile(kLanes, 0.0F);
+    tile[2] = bad;
+    SoftmaxState<float> state;
+    float sums = 0.0F;
+    absorb_scores(tile.data(), kLanes, state, &sums, 1);
+    CHECK(std::isnan(state.sum));
+  }
+}
+
+TEST_CASE("a sink is a logit without a value", "[kernel]") {
+  CHECK(SoftmaxState<float>::with_sink(2.0F).log_sum_exp() == 2.0F);
+  CHECK(SoftmaxState<float>::with_sink(kMinusInfinity<float>).log_sum_exp() == kMinusInfinity<float>);
+}

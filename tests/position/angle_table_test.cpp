@@ -1,0 +1,84 @@
+#include "coca/position/angle_table.hpp"
+
+#include <cmath>
+#include <thread>
+
+#include "coca/position/frequencies.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+using coca::AngleTable;
+using coca::Position;
+
+/// Largest difference of the table's cos and sin, in T, from long double at position n.
+template <class T>
+double error_at(const AngleTable& table, Position n) {
+  const auto frequencies = table.frequencies();
+  const auto count = static_cast<coca::Index>(frequencies.size());
+  std::vector<T> c(frequencies.size()), s(frequencies.size());
+  table.cos_sin(n, 0, count, c.data(), s.data());
+  double worst = 0.0;
+  for (std::size_t j = 0; j < frequencies.size(); ++j) {
+    const long double angle = static_cast<long double>(n) * static_cast<long double>(frequencies[j]);
+    worst = std::max(worst, static_cast<double>(std::fabs(static_cast<long double>(c[j]) - std::cos(angle))));
+    worst = std::max(worst, static_cast<double>(std::fabs(static_cast<long double>(s[j]) - std::sin(angle))));
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("angles are exact at every position", "[position]") {
+  const AngleTable table(coca::rotary_frequencies(128, 10000.0));
+  test::Random random(21);
+  std::vector<Position> positions{0,     1,      -1,      255,       256,      257,          65535,
+                                  65536, 131072, -131073, 10'000'000, (1 << 28) - 1, 1 << 28, -(1LL << 28),
+                                  1LL << 33};
+  for (int i = 0; i < 300; ++i) positions.push_back(random.integer(-20'000'000, 20'000'000));
+  for (const Position n : positions) {
+    INFO("position " << n);
+    // float: rounding of a number below 1, half an ulp of 2^-24. Beyond 2^31 tokens even long double
+    // angles are off by 1e-10.
+    CHECK(error_at<float>(table, n) <= 0x1.001p-25 + 1e-9 * (n >= (1LL << 31)));
+    CHECK(error_at<double>(table, n) <= 2e-15 + 3e-19 * std::fabs(static_cast<double>(n)));
+  }
+}
+
+TEST_CASE("at ten million tokens float angles would be far off", "[position]") {
+  // What the table is for: the same angle computed in float.
+  const float angle = 10'000'000.0F * 0.749894209F;  // theta_2 of a 128-wide head
+  const double exact = std::cos(10'000'000.0 * static_cast<double>(0.749894209F));
+  CHECK(std::fabs(static_cast<double>(std::cos(angle)) - exact) > 1e-2);
+}
+
+TEST_CASE("the table grows with what is asked, not with positions", "[position]") {
+  const AngleTable table(coca::rotary_frequencies(128, 10000.0));
+  CHECK(table.bytes() == 0);
+  float c[64], s[64];
+  table.cos_sin(10'000'000, 0, 64, c, s);
+  const std::size_t row = 64 * 2 * sizeof(double);
+  CHECK(table.bytes() == 3 * row);
+  for (Position n = 0; n < 32768; ++n) table.cos_sin(n, 0, 64, c, s);
+  CHECK(table.bytes() <= (3 + 256 + 128) * row);
+  table.cos_sin(1LL << 40, 0, 64, c, s);
+  CHECK(table.bytes() <= (3 + 256 + 128) * row);
+}
+
+TEST_CASE("threads may grow one table together", "[position]") {
+  const AngleTable table(coca::rotary_frequencies(16, 10000.0));
+  std::vector<std::thread> threads;
+  std::vector<double> sums(4, 0.0);
+  for (std::size_t id = 0; id < 4; ++id) {
+    threads.emplace_back([&, id] {
+      double c[8], s[8];
+      for (Position n = 0; n < 70000; n += 7) {
+        table.cos_sin(n, 0, 8, c, s);
+        for (int j = 0; j < 8; ++j) sums[id] += c[j] + s[j];
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (const double sum : sums) CHECK(sum == sums[0]);
+}

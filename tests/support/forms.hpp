@@ -1,0 +1,55 @@
+#pragma once
+
+#include "coca/coca.hpp"
+#include "coca/reference/score.hpp"
+
+/// Every scheme of the library beside its definition.
+namespace test {
+
+namespace reference = coca::reference;
+
+/// One scheme under test.
+template <class S, class Score>
+struct Form {
+  const char* name;
+  S scheme;
+  Score definition;
+  bool coca;        ///< the key operand is t or x
+  bool half_width;  ///< ... and it is t
+};
+template <class S, class Score>
+Form(const char*, S, Score, bool, bool) -> Form<S, Score>;
+
+/// Calls visit(form) for all of them, over one rope.
+template <class Visit>
+void for_each_form(const coca::Rope& rope, Visit&& visit) {
+  using coca::NonNegativeT;
+  using coca::RawProjection;
+  using namespace reference;
+  visit(Form{"dot", coca::Dot{}, DotScore{}, false, false});
+  visit(Form{"rotary", coca::Rotary{rope}, RotaryScore{rope}, false, false});
+  visit(Form{"strict(t)", coca::CocaStrict{rope}, StrictScore{rope}, true, true});
+  visit(Form{"strict(x)", coca::CocaStrict{rope, RawProjection{}},
+             OfProjection<StrictScore>{{rope}}, true, false});
+  visit(Form{"slack(t)", coca::CocaSlack{rope}, SlackScore{rope}, true, true});
+  visit(Form{"slack(x)", coca::CocaSlack{rope, RawProjection{}}, OfProjection<SlackScore>{{rope}},
+             true, false});
+  visit(Form{"constrained(t)", coca::CocaConstrained{rope}, ConstrainedScore{rope}, true, true});
+  visit(Form{"constrained(x)", coca::CocaConstrained{rope, RawProjection{}},
+             OfProjection<ConstrainedScore>{{rope}}, true, false});
+}
+
+/// phi . psi of a scheme, in T: a score without a kernel.
+template <class T, class S>
+T score(const S& scheme, std::span<const T> q, coca::Position m, std::span<const T> k, coca::Position n) {
+  const auto width = static_cast<std::size_t>(scheme.score_dim(static_cast<coca::Index>(q.size())));
+  std::vector<T> phi(width);
+  std::vector<T> psi(width);
+  scheme.map_query(q, coca::Token{.position = m}, std::span<T>(phi));
+  scheme.map_key(k, coca::Token{.position = n}, std::span<T>(psi));
+  T sum = 0;
+  for (std::size_t i = 0; i < width; ++i) sum += phi[i] * psi[i];
+  return sum;
+}
+
+}  // namespace test
