@@ -56,6 +56,7 @@ void check_view(std::string_view name, const View<T, Rank>& x) {
 template <class T, int Rank>
 void check_output(std::string_view name, const View<T, Rank>& x) {
   check_view(name, x);
+  if (x.empty()) return;
   for (std::size_t axis = 0; axis < Rank; ++axis) {
     if (x.shape[axis] > 1 && x.strides[axis] == 0) {
       reject(std::string(name) + ".strides", list_text(x.strides),

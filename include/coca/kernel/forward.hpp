@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <variant>
@@ -31,7 +32,7 @@
 ///         P = exp(S - max);  O = O * exp(old - new) + P V
 ///     store:      out = O / sum,  lse = max + log(sum)
 ///
-/// What a row computes does not depend on the other rows, nor on threads.
+/// No row sees another one's numbers, and nothing depends on the number of threads.
 namespace coca::inline v0::detail {
 
 /// Tile sizes. 64 x 64 scores are 16 KB of float: they stay in L1 beside the rows they come from.
@@ -192,7 +193,32 @@ class ForwardBlock {
       const auto value = token_row(call_.v, batch_, key, key_head_, buffers_.scratch);
       std::copy(value.begin(), value.end(), buffers_.values + (key - key_begin) * value_dim_);
     }
-    values_finite_ = all_finite(buffers_.values, (key_end - key_begin) * value_dim_);
+    set_aside_non_finite((key_end - key_begin) * value_dim_);
+  }
+
+  /// Takes NaN and Inf out of the loaded values: in a matrix product they would reach, as 0 * NaN,
+  /// the rows that do not see them.
+  void set_aside_non_finite(Index count) {
+    values_finite_ = all_finite(buffers_.values, count);
+    if (values_finite_) return;
+    for (Index i = 0; i < count; ++i) {
+      if (!std::isfinite(buffers_.values[i])) buffers_.values[i] = T(0);
+    }
+  }
+
+  /// Gives the values set aside to the rows with a weight for them.
+  void add_non_finite(Index row, Index rows, Index key_begin, Index keys) {
+    for (Index key = key_begin; key < key_begin + keys; ++key) {
+      const auto value = token_row(call_.v, batch_, key, key_head_, buffers_.scratch);
+      for (Index i = 0; i < value_dim_; ++i) {
+        const T number = value[static_cast<std::size_t>(i)];
+        if (std::isfinite(number)) continue;
+        for (Index r = 0; r < rows; ++r) {
+          const T weight = buffers_.scores[r * kTileKeys + key - key_begin];
+          if (weight != T(0)) buffers_.sums[(row + r) * value_dim_ + i] += weight * number;
+        }
+      }
+    }
   }
 
   void visit_tile(Index row, Index rows, Index key_begin, Index keys, Coverage coverage) {
@@ -210,10 +236,9 @@ class ForwardBlock {
       absorb_scores(row_scores, keys, buffers_.states[row + r],
                     buffers_.sums + (row + r) * value_dim_, value_dim_);
     }
-    const auto add_values = coverage == Coverage::mixed && !values_finite_ ? guarded_weighted_sum<T>
-                                                                           : weighted_sum<T>;
-    add_values(scores, buffers_.values, buffers_.sums + row * value_dim_, rows, keys, value_dim_,
-               kTileKeys);
+    weighted_sum(scores, buffers_.values, buffers_.sums + row * value_dim_, rows, keys, value_dim_,
+                 kTileKeys);
+    if (!values_finite_) add_non_finite(row, rows, key_begin, keys);
   }
 
   /// What the scheme and the mask do to single scores.

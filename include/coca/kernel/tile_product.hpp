@@ -40,20 +40,4 @@ void weighted_sum(const T* weights, const T* values, T* sums, Index rows, Index 
       rows_of(weights, rows, key_count, stride) * rows_of(values, key_count, value_dim, value_dim);
 }
 
-/// The same without touching values whose weight is 0: a hidden key's NaN or Inf must not reach a
-/// row through 0 * NaN. Slower, for the tiles that hold both.
-template <Real T>
-void guarded_weighted_sum(const T* weights, const T* values, T* sums, Index rows, Index key_count,
-                          Index value_dim, Index stride) {
-  for (Index r = 0; r < rows; ++r) {
-    for (Index j = 0; j < key_count; ++j) {
-      const T weight = weights[r * stride + j];
-      if (weight == T(0)) continue;
-      for (Index i = 0; i < value_dim; ++i) {
-        sums[r * value_dim + i] += weight * values[j * value_dim + i];
-      }
-    }
-  }
-}
-
 }  // namespace coca::inline v0::detail
