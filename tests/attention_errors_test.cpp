@@ -39,9 +39,7 @@ struct Call {
 
 }  // namespace
 
-TEST_CASE("a good call is no error", "[errors]") {
-  CHECK(Call().error() == "no error");
-}
+TEST_CASE("a good call is no error", "[errors]") { CHECK(Call().error() == "no error"); }
 
 TEST_CASE("shapes that do not fit together", "[errors]") {
   Call call;
@@ -88,7 +86,8 @@ TEST_CASE("shapes that do not fit together", "[errors]") {
     call.out = Tensor(2, 6, 4, 8);
     call.out.setConstant(5.0F);
     CHECK(call.error() ==
-          "coca: out is of shape [2, 6, 4, 8], expected [2, 6, 4, 12] = [batch, sequence, heads of q, "
+          "coca: out is of shape [2, 6, 4, 8], expected [2, 6, 4, 12] = [batch, sequence, heads of "
+          "q, "
           "head_dim of v]");
   }
 }
@@ -96,8 +95,10 @@ TEST_CASE("shapes that do not fit together", "[errors]") {
 TEST_CASE("shapes that do not fit the scheme", "[errors]") {
   Call call;
   const coca::Rope rope({.dim = 16});
-  CHECK(call.error(coca::Rotary{rope}) == "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
-  CHECK(call.error(coca::CocaStrict{rope}) == "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
+  CHECK(call.error(coca::Rotary{rope}) ==
+        "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
+  CHECK(call.error(coca::CocaStrict{rope}) ==
+        "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
   CHECK(call.error(coca::CocaSlack{coca::Rope({.dim = 8})}) ==
         "coca: k.shape[3] (width of the key operand) is 8, expected 4 (what the scheme takes)");
 }
@@ -113,11 +114,13 @@ TEST_CASE("options out of range", "[errors]") {
   }
   SECTION("negative soft-cap") {
     call.options.soft_cap = -2.0;
-    CHECK(call.error() == "coca: options.soft_cap is -2.000000, expected 0 (none) or positive, and finite");
+    CHECK(call.error() ==
+          "coca: options.soft_cap is -2.000000, expected 0 (none) or positive, and finite");
   }
   SECTION("soft-cap that is no number") {
     call.options.soft_cap = NAN;
-    CHECK(call.error() == "coca: options.soft_cap is nan, expected 0 (none) or positive, and finite");
+    CHECK(call.error() ==
+          "coca: options.soft_cap is nan, expected 0 (none) or positive, and finite");
   }
   SECTION("sinks") {
     call.options.sinks = coca::View<const float, 1>(sinks.data(), {3});
@@ -126,7 +129,8 @@ TEST_CASE("options out of range", "[errors]") {
   SECTION("lse") {
     call.options.lse = coca::view(lse);
     CHECK(call.error() ==
-          "coca: options.lse is of shape [2, 6, 4], expected [2, 4, 6] = [batch, heads of q, sequence]");
+          "coca: options.lse is of shape [2, 6, 4], expected [2, 4, 6] = [batch, heads of q, "
+          "sequence]");
   }
   SECTION("query ids") {
     call.options.query_ids = {ids.data(), {1, 5}};

@@ -56,7 +56,8 @@ TEST_CASE("what one row holds stays in the rows that see it", "[attention]") {
       Operands spoilt(1);
       for (Index i = 0; i < 16; ++i) spoilt.q.view()(1, 33, 2, i) = bad;
       spoilt.run(scheme, mask);
-      CHECK(differ_exactly(clean, spoilt, [](Index b, Index n, Index h) { return b == 1 && n == 33 && h == 2; }));
+      CHECK(differ_exactly(clean, spoilt,
+                           [](Index b, Index n, Index h) { return b == 1 && n == 33 && h == 2; }));
     }
     // Query n stands at 60 + n and sees key 100 from n = 40 on; heads 2 and 3 share key head 1.
     const auto sees_key = [](Index b, Index n, Index h) { return b == 0 && n >= 40 && h >= 2; };
@@ -75,7 +76,8 @@ TEST_CASE("what one row holds stays in the rows that see it", "[attention]") {
   }
 }
 
-TEST_CASE("rows that see nothing are zeros with lse -inf, and with a sink have its lse", "[attention]") {
+TEST_CASE("rows that see nothing are zeros with lse -inf, and with a sink have its lse",
+          "[attention]") {
   Eigen::MatrixXf q = Eigen::MatrixXf::Random(5, 4), k = Eigen::MatrixXf::Random(3, 4), out(5, 4);
   Eigen::Tensor<float, 3> lse(1, 1, 5);
   out.setConstant(9.0F);
@@ -105,7 +107,8 @@ TEST_CASE("no queries, no keys, no batch", "[attention]") {
   CHECK(most() == 0.0F);
   CHECK(lse(1, 1, 2) == -kInf);
   coca::attention(no_out, none, q, q, coca::Dot{});
-  RowTensor no_batch(0, 3, 2, 4), no_batch_out(0, 3, 2, 4), no_heads(2, 3, 0, 4), no_heads_out(2, 3, 0, 4);
+  RowTensor no_batch(0, 3, 2, 4), no_batch_out(0, 3, 2, 4), no_heads(2, 3, 0, 4),
+      no_heads_out(2, 3, 0, 4);
   coca::attention(no_batch_out, no_batch, no_batch, no_batch, coca::Dot{}, coca::Causal{});
   coca::attention(no_heads_out, no_heads, no_heads, no_heads, coca::Dot{});
 }

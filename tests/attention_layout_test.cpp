@@ -32,7 +32,8 @@ double apart(const A& a, const B& b) {
     for (Index j = 0; j < x.shape[1]; ++j)
       for (Index k = 0; k < x.shape[2]; ++k)
         for (Index l = 0; l < x.shape[3]; ++l) {
-          result = std::max(result, std::fabs(static_cast<double>(x(i, j, k, l)) - static_cast<double>(y(i, j, k, l))));
+          result = std::max(result, std::fabs(static_cast<double>(x(i, j, k, l)) -
+                                              static_cast<double>(y(i, j, k, l))));
         }
   return result;
 }
@@ -54,7 +55,8 @@ TEST_CASE("the same numbers give the same bits, however they lie in memory", "[a
 
   SECTION("column-major tensors") {
     const std::array<int, 4> reverse{3, 2, 1, 0};
-    const Eigen::Tensor<float, 4> qc = q.swap_layout().shuffle(reverse), tc = t.swap_layout().shuffle(reverse),
+    const Eigen::Tensor<float, 4> qc = q.swap_layout().shuffle(reverse),
+                                  tc = t.swap_layout().shuffle(reverse),
                                   vc = v.swap_layout().shuffle(reverse);
     Eigen::Tensor<float, 4> outc(2, 70, 4, 12);
     coca::attention(outc, qc, tc, vc, scheme, coca::Causal{});
@@ -70,20 +72,26 @@ TEST_CASE("the same numbers give the same bits, however they lie in memory", "[a
   }
   SECTION("pointer, shape and strides: [batch, heads, sequence, dim] memory") {
     const RowTensor<float> bhnd = q.shuffle(std::array<int, 4>{0, 2, 1, 3});
-    const coca::TensorView<const float> qv(bhnd.data(), {2, 70, 4, 16}, {4 * 70 * 16, 16, 70 * 16, 1});
+    const coca::TensorView<const float> qv(bhnd.data(), {2, 70, 4, 16},
+                                           {4 * 70 * 16, 16, 70 * 16, 1});
     RowTensor<float> other(2, 70, 4, 12);
     coca::attention(other, qv, t, v, scheme, coca::Causal{});
     CHECK(apart(out, other) == 0.0);
   }
   SECTION("one head as matrices, blocks of larger ones") {
     Eigen::MatrixXf qm(70, 20), tm(90, 8), vm(90, 12), om(70, 12);
-    for (Index n = 0; n < 70; ++n) for (Index i = 0; i < 16; ++i) qm(n, i) = q(1, n, 3, i);
-    for (Index n = 0; n < 90; ++n) for (Index i = 0; i < 8; ++i) tm(n, i) = t(1, n, 1, i);
-    for (Index n = 0; n < 90; ++n) for (Index i = 0; i < 12; ++i) vm(n, i) = v(1, n, 1, i);
+    for (Index n = 0; n < 70; ++n)
+      for (Index i = 0; i < 16; ++i) qm(n, i) = q(1, n, 3, i);
+    for (Index n = 0; n < 90; ++n)
+      for (Index i = 0; i < 8; ++i) tm(n, i) = t(1, n, 1, i);
+    for (Index n = 0; n < 90; ++n)
+      for (Index i = 0; i < 12; ++i) vm(n, i) = v(1, n, 1, i);
     coca::attention(om, qm.leftCols(16), tm, vm, scheme, coca::Causal{});
     double difference = 0.0;
     for (Index n = 0; n < 70; ++n)
-      for (Index i = 0; i < 12; ++i) difference = std::max(difference, static_cast<double>(std::fabs(om(n, i) - out(1, n, 3, i))));
+      for (Index i = 0; i < 12; ++i)
+        difference =
+            std::max(difference, static_cast<double>(std::fabs(om(n, i) - out(1, n, 3, i))));
     // One head beside the others shares tiles with them, alone it does not: the products may round
     // differently, by an ulp or two of values below 1.
     CHECK(difference <= 4.0 * std::numeric_limits<float>::epsilon());
@@ -115,7 +123,8 @@ TEST_CASE("any number of threads gives the same bits", "[attention]") {
     coca::attention(serial, q, t, v, form.scheme, coca::Causal{});
     for (const int threads : {1, 2, 3, 4}) {
       RowTensor<float> out(2, 300, 6, 12);
-      coca::attention(out, q, t, v, form.scheme, coca::Causal{}, {}, Eigen::ThreadPoolDevice(&pool, threads));
+      coca::attention(out, q, t, v, form.scheme, coca::Causal{}, {},
+                      Eigen::ThreadPoolDevice(&pool, threads));
       CHECK(apart(out, serial) == 0.0);
     }
   });
@@ -137,7 +146,8 @@ TEST_CASE("a sequence may be computed in chunks of queries", "[attention]") {
       auto part_out = coca::view(chunks);
       part_out.data = &part_out(0, begin, 0, 0);
       part_out.shape[1] = end - begin;
-      coca::attention(part_out, part, t, v, form.scheme, coca::Causal{} & coca::SlidingWindow(40, 0), {.first_query = begin});
+      coca::attention(part_out, part, t, v, form.scheme,
+                      coca::Causal{} & coca::SlidingWindow(40, 0), {.first_query = begin});
     }
     CHECK(apart(whole, chunks) <= 1e-14);
   });
@@ -161,7 +171,8 @@ TEST_CASE("keys may come in any order, with their positions", "[attention]") {
     INFO(form.name);
     RowTensor<double> out(1, 20, 2, 8), shuffled(1, 20, 2, 8);
     coca::attention(out, q, t, v, form.scheme);
-    coca::attention(shuffled, q, shuffled_t, shuffled_v, form.scheme, coca::Full{}, {.key_ids = {order.data(), {1, 100}}});
+    coca::attention(shuffled, q, shuffled_t, shuffled_v, form.scheme, coca::Full{},
+                    {.key_ids = {order.data(), {1, 100}}});
     CHECK(apart(out, shuffled) <= 1e-13);
   });
 }

@@ -16,7 +16,8 @@ std::atomic<long> allocations{0};
 void* counted(std::size_t bytes, std::size_t alignment) {
   ++allocations;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  if (void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded)) return memory;
+  if (void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded))
+    return memory;
   throw std::bad_alloc();
 }
 
@@ -54,7 +55,8 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
   const Eigen::ThreadPoolDevice device(&pool, 3);
   const coca::Rope rope({.dim = 128});
   Random random(1);
-  Tensor<float> q({1, 200, 8, 128}), k({1, 300, 2, 128}), v({1, 300, 2, 128}), out({1, 200, 8, 128});
+  Tensor<float> q({1, 200, 8, 128}), k({1, 300, 2, 128}), v({1, 300, 2, 128}),
+      out({1, 200, 8, 128});
   Eigen::Tensor<float, 3> lse(1, 8, 200);
   for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
   for_each_form(rope, [&](const auto& form) {
@@ -62,7 +64,8 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
     INFO(form.name);
     const coca::AttentionOptions options{.soft_cap = 20.0, .lse = coca::view(lse)};
     const auto run = [&](const auto& on) {
-      coca::attention(out.view(), q.view(), k.view(), v.view(), form.scheme, coca::Causal{}, options, on);
+      coca::attention(out.view(), q.view(), k.view(), v.view(), form.scheme, coca::Causal{},
+                      options, on);
     };
     run(device);
     const long before = allocations;
@@ -78,8 +81,8 @@ TEST_CASE("work memory does not depend on the length of the sequence", "[memory]
   const coca::Rope rope({.dim = 128});
   const coca::CocaSlack scheme{rope};
   const auto bytes = [&](Index length) {
-    const coca::TensorView<const float> q(nullptr, {1, length, 8, 128}), t(nullptr, {1, length, 2, 64}),
-        v(nullptr, {1, length, 2, 128});
+    const coca::TensorView<const float> q(nullptr, {1, length, 8, 128}),
+        t(nullptr, {1, length, 2, 64}), v(nullptr, {1, length, 2, 128});
     return coca::workspace_bytes(q, t, v, scheme);
   };
   CHECK(bytes(1 << 16) == bytes(1 << 24));

@@ -94,8 +94,8 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
   require_equal("v.shape[0] (batch)", v.shape[0], shape.batch, "that of q");
   require_equal("v.shape[1] (sequence)", v.shape[1], shape.keys, "that of k");
   require_equal("v.shape[2] (heads)", v.shape[2], shape.key_heads, "that of k");
-  const bool groups = shape.key_heads == 0 ? shape.query_heads == 0
-                                           : shape.query_heads % shape.key_heads == 0;
+  const bool groups =
+      shape.key_heads == 0 ? shape.query_heads == 0 : shape.query_heads % shape.key_heads == 0;
   if (!groups) {
     reject("k.shape[2] (heads)", std::to_string(shape.key_heads),
            "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
@@ -120,7 +120,8 @@ void check_options(const AttentionOptions& options, const AttentionShape& shape,
     reject("options.scale", std::to_string(*options.scale), "finite");
   }
   if (!(options.soft_cap >= 0.0) || !std::isfinite(options.soft_cap)) {
-    reject("options.soft_cap", std::to_string(options.soft_cap), "0 (none) or positive, and finite");
+    reject("options.soft_cap", std::to_string(options.soft_cap),
+           "0 (none) or positive, and finite");
   }
   std::visit(
       [&](const auto& sinks) {
@@ -187,19 +188,18 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
   const auto run = [&](const auto& full_scheme) {
     using FullScheme = std::remove_cvref_t<decltype(full_scheme)>;
-    const ForwardCall<Q, K, V, Out, FullScheme, M> call{
-        out,
-        q,
-        k,
-        v,
-        full_scheme,
-        mask,
-        shape,
-        static_cast<Accumulator<Q>>(scale),
-        query_positions,
-        key_positions,
-        options.sinks,
-        options.lse};
+    const ForwardCall<Q, K, V, Out, FullScheme, M> call{out,
+                                                        q,
+                                                        k,
+                                                        v,
+                                                        full_scheme,
+                                                        mask,
+                                                        shape,
+                                                        static_cast<Accumulator<Q>>(scale),
+                                                        query_positions,
+                                                        key_positions,
+                                                        options.sinks,
+                                                        options.lse};
     forward(call, device);
   };
   if (options.soft_cap > 0.0) {
@@ -212,31 +212,32 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
 }  // namespace detail
 
 /// Attention,
-///     out[b, m, h] = sum_n softmax_n(mask(cap(scale * score(q[b, m, h], k[b, n, h'])))) v[b, n, h'],
-/// with score(q_m, k_n) = phi(q_m, m) . psi(k_n, n) the scheme's, cap(s) = soft_cap tanh(s/soft_cap)
-/// if asked for, and h' = h / (heads of q / heads of k): grouped and multi-query attention follow
-/// from the shapes.
+///     out[b, m, h] = sum_n p_n v[b, n, h'],
+///     p = softmax over n of mask(cap(scale * score(q[b, m, h], k[b, n, h']))),
+/// with score(q_m, k_n) = phi(q_m, m) . psi(k_n, n) the scheme's; cap(s) = c tanh(s / c) with
+/// c = soft_cap, if asked for; and h' = h / (heads of q / heads of k): grouped and multi-query
+/// attention follow from the shapes.
 ///
 /// - out [batch, queries, heads, value_dim]
 /// - q   [batch, queries, heads, head_dim]
-/// - k   [batch, keys, key heads, scheme.key_dim(head_dim)]: the key, or t or x for the CoCA schemes
+/// - k   [batch, keys, key heads, scheme.key_dim(head_dim)]; for the CoCA schemes this is t or x
 /// - v   [batch, keys, key heads, value_dim]
 ///
 /// Each is an Eigen::Tensor, TensorMap, std::mdspan or coca::View with any strides, or an Eigen
-/// matrix [sequence, head_dim] for one batch entry and one head; none is copied. Elements are float,
-/// Eigen::bfloat16 or Eigen::half, in any combination, or all double; sums are kept in float, in
-/// double for double. Positions are in tokens; see AttentionOptions for where they start.
+/// matrix [sequence, head_dim] for one batch entry and one head; none is copied. Elements are
+/// float, Eigen::bfloat16 or Eigen::half, in any combination, or all double; sums are kept in
+/// float, in double for double. Positions are in tokens; see AttentionOptions for where they start.
 ///
-/// The device is an Eigen::DefaultDevice or Eigen::ThreadPoolDevice. The result is the same, bit for
-/// bit, on any number of threads. Work memory belongs to the calling thread, is kept for its next
-/// call, and does not grow with the sequence.
+/// The device is an Eigen::DefaultDevice or Eigen::ThreadPoolDevice. The result is the same, bit
+/// for bit, on any number of threads. Work memory belongs to the calling thread, is kept for its
+/// next call, and does not grow with the sequence.
 ///
 /// A query that sees no key gives zeros. NaN and Inf behave as IEEE arithmetic says and stay with
 /// the rows that see them.
 ///
-/// Throws std::invalid_argument, naming argument, value and expectation, before anything is written:
-/// for shapes that do not fit together, the scheme or the mask, for an output that overlaps an input
-/// or itself, and for options out of range.
+/// Throws std::invalid_argument, naming argument, value and expectation, before anything is
+/// written: for shapes that do not fit together, the scheme or the mask, for an output that
+/// overlaps an input or itself, and for options out of range.
 template <TensorLike Out, TensorLike Q, TensorLike K, TensorLike V, class S, class M = Full,
           class D = Eigen::DefaultDevice>
 void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},
@@ -251,12 +252,14 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, c
                 "coca::attention: elements must be float, double, Eigen::bfloat16 or Eigen::half");
   static_assert(Compatible<TOut, TQ, TK, TV>,
                 "coca::attention: double goes with double only; convert, or use one type");
-  static_assert(Scheme<S, Accumulator<TQ>>,
-                "coca::attention: the scheme lacks a member; see SchemeDefaults in coca/scheme/scheme.hpp");
+  static_assert(
+      Scheme<S, Accumulator<TQ>>,
+      "coca::attention: the scheme lacks a member; see SchemeDefaults in coca/scheme/scheme.hpp");
   static_assert(Mask<M>,
                 "coca::attention: the mask lacks a member; see MaskDefaults in coca/mask/mask.hpp");
-  static_assert(Device<D>,
-                "coca::attention: the device must be Eigen::DefaultDevice or Eigen::ThreadPoolDevice");
+  static_assert(
+      Device<D>,
+      "coca::attention: the device must be Eigen::DefaultDevice or Eigen::ThreadPoolDevice");
   detail::run_attention<TOut, TQ, TK, TV>(tensor_view(out), tensor_view(q), tensor_view(k),
                                           tensor_view(v), scheme, mask, options, device);
 }
@@ -277,8 +280,8 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme)
                              .query_dim = queries.shape[3],
                              .value_dim = values.shape[3]};
   const Index score_dim = scheme.score_dim(shape.query_dim);
-  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), shape, score_dim,
-                                  keys.shape[3]);
+  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), shape,
+                                  score_dim, keys.shape[3]);
 }
 
 }  // namespace coca::inline v0

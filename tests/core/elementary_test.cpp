@@ -15,7 +15,8 @@ template <class T>
 double ulps(T value, long double exact) {
   const T nearest = static_cast<T>(exact);
   const T up = std::nextafter(nearest, std::numeric_limits<T>::infinity());
-  return static_cast<double>(std::fabs((static_cast<long double>(value) - exact) / static_cast<long double>(up - nearest)));
+  return static_cast<double>(std::fabs((static_cast<long double>(value) - exact) /
+                                       static_cast<long double>(up - nearest)));
 }
 
 }  // namespace
@@ -32,7 +33,8 @@ TEST_CASE("exp is within 2 ulp over its whole range", "[core]") {
   double worst_double = 0.0;
   for (int i = 0; i < 200000; ++i) {
     const double x = -708.0 * i / 200000.0;
-    worst_double = std::max(worst_double, ulps(exp_nonpositive(x), std::exp(static_cast<long double>(x))));
+    worst_double =
+        std::max(worst_double, ulps(exp_nonpositive(x), std::exp(static_cast<long double>(x))));
   }
   CHECK(worst_double <= 2.0);
 }
@@ -53,7 +55,8 @@ TEST_CASE("tanh is within 2 ulp", "[core]") {
   bool odd = true;
   for (std::uint32_t bits = 0x00800000U; bits < 0x42F00000U; bits += 512) {
     const auto x = std::bit_cast<float>(bits);
-    worst = std::max(worst, ulps(coca::detail::tanh_branchless(x), std::tanh(static_cast<double>(x))));
+    worst =
+        std::max(worst, ulps(coca::detail::tanh_branchless(x), std::tanh(static_cast<double>(x))));
     odd = odd && coca::detail::tanh_branchless(-x) == -coca::detail::tanh_branchless(x);
   }
   CHECK(worst <= 2.0);

@@ -44,7 +44,8 @@ TEST_CASE("an Eigen tensor's view has its shape, in either storage order", "[cor
 TEST_CASE("views do not copy", "[core]") {
   Eigen::Tensor<float, 4, Eigen::RowMajor> tensor(1, 2, 3, 4);
   Eigen::TensorMap<Eigen::Tensor<float, 4, Eigen::RowMajor>> map(tensor.data(), 1, 2, 3, 4);
-  Eigen::TensorMap<Eigen::Tensor<const float, 4, Eigen::RowMajor>> const_map(tensor.data(), 1, 2, 3, 4);
+  Eigen::TensorMap<Eigen::Tensor<const float, 4, Eigen::RowMajor>> const_map(tensor.data(), 1, 2, 3,
+                                                                             4);
   CHECK(view(tensor).data == tensor.data());
   CHECK(view(map).data == tensor.data());
   CHECK(view(const_map).data == tensor.data());

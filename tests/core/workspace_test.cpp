@@ -16,7 +16,8 @@ TEST_CASE("a carver lays out aligned pieces and counts them without memory", "[c
   const auto* first = carver.take<float>(3);
   const auto* second = carver.take<double>(9);
   CHECK(reinterpret_cast<std::uintptr_t>(first) % kAlignment == 0);
-  CHECK(reinterpret_cast<const std::byte*>(second) - reinterpret_cast<const std::byte*>(first) == 64);
+  CHECK(reinterpret_cast<const std::byte*>(second) - reinterpret_cast<const std::byte*>(first) ==
+        64);
 }
 
 TEST_CASE("an arena only grows", "[core]") {

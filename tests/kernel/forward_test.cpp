@@ -33,11 +33,16 @@ struct AnyMask : coca::MaskDefaults {
 
 AnyMask random_mask(Random& random) {
   switch (random.integer(0, 4)) {
-    case 0: return AnyMask(coca::Full{});
-    case 1: return AnyMask(coca::Causal{random.integer(-3, 3)});
-    case 2: return AnyMask(coca::SlidingWindow{random.integer(0, 90), random.integer(0, 20)});
-    case 3: return AnyMask(coca::PrefixLm{random.integer(0, 80)});
-    default: return AnyMask(coca::Causal{} & coca::SlidingWindow{random.integer(0, 70), 5});
+    case 0:
+      return AnyMask(coca::Full{});
+    case 1:
+      return AnyMask(coca::Causal{random.integer(-3, 3)});
+    case 2:
+      return AnyMask(coca::SlidingWindow{random.integer(0, 90), random.integer(0, 20)});
+    case 3:
+      return AnyMask(coca::PrefixLm{random.integer(0, 80)});
+    default:
+      return AnyMask(coca::Causal{} & coca::SlidingWindow{random.integer(0, 70), 5});
   }
 }
 
@@ -47,13 +52,14 @@ struct Sizes {
 
 Sizes random_sizes(Random& random) {
   constexpr std::array<Index, 9> lengths{0, 1, 2, 17, 33, 63, 64, 65, 130};
-  return {random.integer(1, 2),     random.pick(lengths), random.pick(lengths),
-          random.integer(1, 3),     random.integer(1, 4), 2 * random.integer(1, 20),
+  return {random.integer(1, 2), random.pick(lengths), random.pick(lengths),
+          random.integer(1, 3), random.integer(1, 4), 2 * random.integer(1, 20),
           random.integer(1, 40)};
 }
 
 coca::Rope random_rope(Random& random, Index dim) {
-  const auto layout = random.integer(0, 1) == 0 ? coca::RopeLayout::half_split : coca::RopeLayout::interleaved;
+  const auto layout =
+      random.integer(0, 1) == 0 ? coca::RopeLayout::half_split : coca::RopeLayout::interleaved;
   const Index rotary_dim = random.integer(0, 2) == 0 ? 2 * random.integer(1, dim / 2) : dim;
   return coca::Rope({.dim = dim, .base = 500.0, .rotary_dim = rotary_dim, .layout = layout});
 }
@@ -120,7 +126,8 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
   const double magnitude =
       scale * (form.coca ? coca_magnitude(longest_row(c.wide_q), largest(c.wide_k))
                          : linear_magnitude(longest_row(c.wide_q), longest_row(c.wide_k)));
-  const Bounds bounds = attention_bounds<T, T>(magnitude, options.soft_cap + 1.0, largest(c.wide_v), dim, keys);
+  const Bounds bounds =
+      attention_bounds<T, T>(magnitude, options.soft_cap + 1.0, largest(c.wide_v), dim, keys);
   CHECK(largest_difference(c.out, c.wide_out) <= bounds.out);
   double lse_difference = 0.0;
   for (std::size_t i = 0; i < lse.size(); ++i) {
@@ -131,7 +138,8 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
 
   // Nothing was written beside the output's elements.
   Index written = 0;
-  for (const T value : c.out.storage()) written += static_cast<float>(value) != Tensor<T>::kUntouched;
+  for (const T value : c.out.storage())
+    written += static_cast<float>(value) != Tensor<T>::kUntouched;
   CHECK(written <= c.out.view().size());
 }
 
@@ -143,12 +151,13 @@ void compare_all_forms(std::uint64_t first_seed, int rounds) {
     const coca::Rope rope = random_rope(random, sizes.dim);
     AttentionOptions options;
     if (random.integer(0, 1) == 0) options.first_key = random.integer(-50, 1000);
-    if (random.integer(0, 1) == 0) options.first_query = options.first_key + random.integer(-20, 100);
+    if (random.integer(0, 1) == 0)
+      options.first_query = options.first_key + random.integer(-20, 100);
     for_each_form(rope, [&](const auto& form) {
       INFO("round " << round << ", " << form.name << ", batch " << sizes.batch << ", queries "
-                    << sizes.queries << ", keys " << sizes.keys << ", key heads "
-                    << sizes.key_heads << ", group " << sizes.group << ", dim " << sizes.dim
-                    << ", value dim " << sizes.value_dim << ", rotary " << rope.rotary_dim());
+                    << sizes.queries << ", keys " << sizes.keys << ", key heads " << sizes.key_heads
+                    << ", group " << sizes.group << ", dim " << sizes.dim << ", value dim "
+                    << sizes.value_dim << ", rotary " << rope.rotary_dim());
       compare<T>(form, sizes, options, random);
     });
   }
@@ -156,7 +165,9 @@ void compare_all_forms(std::uint64_t first_seed, int rounds) {
 
 }  // namespace
 
-TEST_CASE("the kernel is the reference: double", "[kernel]") { compare_all_forms<double>(1000, 15); }
+TEST_CASE("the kernel is the reference: double", "[kernel]") {
+  compare_all_forms<double>(1000, 15);
+}
 TEST_CASE("the kernel is the reference: float", "[kernel]") { compare_all_forms<float>(2000, 15); }
 TEST_CASE("the kernel is the reference: bfloat16", "[kernel]") {
   compare_all_forms<Eigen::bfloat16>(3000, 8);

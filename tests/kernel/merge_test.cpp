@@ -34,11 +34,13 @@ TEST_CASE("attention over parts of the keys merges to the whole", "[kernel]") {
     k.fill([&] { return std::fabs(random.uniform()); });
     v.fill([&] { return random.uniform(); });
     Tensor<double> whole({2, 30, 4, 12}), part({2, 30, 4, 12}), merged({2, 30, 4, 12});
-    Eigen::Tensor<double, 3, Eigen::RowMajor> whole_lse(2, 4, 30), part_lse(2, 4, 30), merged_lse(2, 4, 30);
+    Eigen::Tensor<double, 3, Eigen::RowMajor> whole_lse(2, 4, 30), part_lse(2, 4, 30),
+        merged_lse(2, 4, 30);
     const std::vector<double> sink_values{0.5, -1.0, 2.0, 0.0};
     const coca::View<const double, 1> sinks(sink_values.data(), {4});
 
-    coca::AttentionOptions options{.first_query = 120, .sinks = sinks, .lse = coca::view(whole_lse)};
+    coca::AttentionOptions options{
+        .first_query = 120, .sinks = sinks, .lse = coca::view(whole_lse)};
     const coca::Causal mask;
     coca::attention(whole.view(), q.view(), k.view(), v.view(), form.scheme, mask, options);
 
@@ -54,7 +56,8 @@ TEST_CASE("attention over parts of the keys merges to the whole", "[kernel]") {
       if (i > 0) coca::merge(merged.view(), merged_lse, part.view(), part_lse);
     }
     CHECK(largest_difference(merged, whole) <= 1e-13);
-    const Eigen::Tensor<double, 0, Eigen::RowMajor> lse_error = (merged_lse - whole_lse).abs().maximum();
+    const Eigen::Tensor<double, 0, Eigen::RowMajor> lse_error =
+        (merged_lse - whole_lse).abs().maximum();
     CHECK(lse_error() <= 1e-13);
   });
 }
@@ -96,6 +99,7 @@ TEST_CASE("merge says what does not fit", "[kernel]") {
   Eigen::Tensor<float, 3> lse(1, 1, 2), wrong(1, 2, 1);
   CHECK_THROWS_WITH(coca::merge(a, lse, b, lse),
                     "coca: out_b is of shape [1, 2, 1, 4], expected that of out_a, [1, 2, 1, 3]");
-  CHECK_THROWS_WITH(coca::merge(a, lse, c, wrong),
-                    "coca: lse_b is of shape [1, 2, 1], expected [batch, heads, sequence] = [1, 1, 2]");
+  CHECK_THROWS_WITH(
+      coca::merge(a, lse, c, wrong),
+      "coca: lse_b is of shape [1, 2, 1], expected [batch, heads, sequence] = [1, 1, 2]");
 }

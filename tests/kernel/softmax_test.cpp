@@ -61,5 +61,6 @@ TEST_CASE("a NaN score makes its row NaN, an infinite one too", "[kernel]") {
 
 TEST_CASE("a sink is a logit without a value", "[kernel]") {
   CHECK(SoftmaxState<float>::with_sink(2.0F).log_sum_exp() == 2.0F);
-  CHECK(SoftmaxState<float>::with_sink(kMinusInfinity<float>).log_sum_exp() == kMinusInfinity<float>);
+  CHECK(SoftmaxState<float>::with_sink(kMinusInfinity<float>).log_sum_exp() ==
+        kMinusInfinity<float>);
 }

@@ -24,7 +24,8 @@ TEST_CASE("causal knows its tiles", "[mask]") {
   }
 }
 
-TEST_CASE("by default the last query sees the last key, and no query more than its share", "[mask]") {
+TEST_CASE("by default the last query sees the last key, and no query more than its share",
+          "[mask]") {
   // Values count the keys seen: uniform weights average v = 1, 0, 0, ..., so 1/out is the count.
   const auto keys_seen = [](coca::Index queries, coca::Index keys) {
     const Eigen::MatrixXd q = Eigen::MatrixXd::Zero(queries, 1), k = Eigen::MatrixXd::Zero(keys, 1);

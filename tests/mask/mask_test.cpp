@@ -36,7 +36,8 @@ TEST_CASE("masks combine: both must show a key, biases add up", "[mask]") {
   STATIC_REQUIRE(coca::Biased<decltype(both)>);
   STATIC_REQUIRE_FALSE(coca::Biased<decltype(Even{} & coca::Causal{})>);
   Random random(91);
-  CHECK(classifies_rightly(coca::Causal{} & coca::SlidingWindow(5, 0) & coca::PrefixLm(3), 40, 40, 0, 0, random, false));
+  CHECK(classifies_rightly(coca::Causal{} & coca::SlidingWindow(5, 0) & coca::PrefixLm(3), 40, 40,
+                           0, 0, random, false));
   CHECK(classifies_rightly(Even{} & coca::Causal{}, 40, 40, 0, 0, random, false));
 }
 

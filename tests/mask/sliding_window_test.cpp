@@ -24,7 +24,8 @@ TEST_CASE("a window knows its tiles", "[mask]") {
       CHECK(test::classifies_rightly(SlidingWindow(left, right), 60, 60, 20, 5, random, false));
     }
   }
-  CHECK(test::classifies_rightly(SlidingWindow(SlidingWindow::unlimited, SlidingWindow::unlimited), 60, 60, 0, 0, random));
+  CHECK(test::classifies_rightly(SlidingWindow(SlidingWindow::unlimited, SlidingWindow::unlimited),
+                                 60, 60, 0, 0, random));
 }
 
 TEST_CASE("a negative window is an error", "[mask]") {

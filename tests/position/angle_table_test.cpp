@@ -21,9 +21,12 @@ double error_at(const AngleTable& table, Position n) {
   table.cos_sin(n, 0, count, c.data(), s.data());
   double worst = 0.0;
   for (std::size_t j = 0; j < frequencies.size(); ++j) {
-    const long double angle = static_cast<long double>(n) * static_cast<long double>(frequencies[j]);
-    worst = std::max(worst, static_cast<double>(std::fabs(static_cast<long double>(c[j]) - std::cos(angle))));
-    worst = std::max(worst, static_cast<double>(std::fabs(static_cast<long double>(s[j]) - std::sin(angle))));
+    const long double angle =
+        static_cast<long double>(n) * static_cast<long double>(frequencies[j]);
+    worst = std::max(
+        worst, static_cast<double>(std::fabs(static_cast<long double>(c[j]) - std::cos(angle))));
+    worst = std::max(
+        worst, static_cast<double>(std::fabs(static_cast<long double>(s[j]) - std::sin(angle))));
   }
   return worst;
 }
@@ -33,14 +36,14 @@ double error_at(const AngleTable& table, Position n) {
 TEST_CASE("angles are exact at every position", "[position]") {
   const AngleTable table(coca::rotary_frequencies(128, 10000.0));
   test::Random random(21);
-  std::vector<Position> positions{0,     1,      -1,      255,       256,      257,          65535,
-                                  65536, 131072, -131073, 10'000'000, (1 << 28) - 1, 1 << 28, -(1LL << 28),
-                                  1LL << 33};
+  std::vector<Position> positions{
+      0,      1,       -1,         255,           256,     257,          65535,    65536,
+      131072, -131073, 10'000'000, (1 << 28) - 1, 1 << 28, -(1LL << 28), 1LL << 33};
   for (int i = 0; i < 300; ++i) positions.push_back(random.integer(-20'000'000, 20'000'000));
   for (const Position n : positions) {
     INFO("position " << n);
-    // float: rounding of a number below 1, half an ulp of 2^-24. Beyond 2^31 tokens even long double
-    // angles are off by 1e-10.
+    // float: rounding of a number below 1, half an ulp of 2^-24. Beyond 2^31 tokens even long
+    // double angles are off by 1e-10.
     CHECK(error_at<float>(table, n) <= 0x1.001p-25 + 1e-9 * (n >= (1LL << 31)));
     CHECK(error_at<double>(table, n) <= 2e-15 + 3e-19 * std::fabs(static_cast<double>(n)));
   }

@@ -25,15 +25,16 @@ TEST_CASE("every layout pairs every coordinate once", "[position]") {
       const Rope rope({.dim = 12, .rotary_dim = rotary_dim, .layout = layout});
       std::vector<int> seen(12, 0);
       coca::Index turning = 0;
-      rope.for_each_pair<double>(3, [&](coca::Index j, coca::Index first, coca::Index second, double c, double) {
-        CHECK(rope.pair(j) == std::pair(first, second));
-        ++seen[static_cast<std::size_t>(first)];
-        ++seen[static_cast<std::size_t>(second)];
-        if (c == 1.0) return;
-        ++turning;
-        CHECK(first < rotary_dim);
-        CHECK(second < rotary_dim);
-      });
+      rope.for_each_pair<double>(
+          3, [&](coca::Index j, coca::Index first, coca::Index second, double c, double) {
+            CHECK(rope.pair(j) == std::pair(first, second));
+            ++seen[static_cast<std::size_t>(first)];
+            ++seen[static_cast<std::size_t>(second)];
+            if (c == 1.0) return;
+            ++turning;
+            CHECK(first < rotary_dim);
+            CHECK(second < rotary_dim);
+          });
       CHECK(seen == std::vector<int>(12, 1));
       CHECK(turning == rotary_dim / 2);
     }

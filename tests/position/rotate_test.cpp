@@ -26,7 +26,8 @@ void rotates_like_the_reference(std::uint64_t seed) {
         for (Index h = 0; h < 3; ++h) {
           const std::span<const double> row(&wide.view()(b, n, h, 0), 20);
           const auto turned = coca::reference::rotated(row, 9'999'998 + n, rope);
-          for (Index i = 0; i < 20; ++i) expected.view()(b, n, h, i) = turned[static_cast<std::size_t>(i)];
+          for (Index i = 0; i < 20; ++i)
+            expected.view()(b, n, h, i) = turned[static_cast<std::size_t>(i)];
         }
     // Members of a pair are below 1, and so the result below sqrt(2), rounded to T once; before
     // that the angles' cos and sin, two products and a sum, each half an ulp: 2 ulp in all. The
@@ -65,7 +66,8 @@ TEST_CASE("rotate says what does not fit", "[position]") {
   const std::vector<coca::Position> ids{1, 2};
   CHECK_THROWS_WITH(coca::rotate(narrow, x, rope),
                     "coca: out is of shape [1, 3, 1, 2], expected that of x, [1, 3, 1, 4]");
-  CHECK_THROWS_WITH(coca::rotate(narrow, rope), "coca: x.shape[3] (head_dim) is 2, expected 4 (rope.dim)");
+  CHECK_THROWS_WITH(coca::rotate(narrow, rope),
+                    "coca: x.shape[3] (head_dim) is 2, expected 4 (rope.dim)");
   CHECK_THROWS_WITH(coca::rotate(x, rope, {.ids = {ids.data(), {1, 2}}}),
                     "coca: positions.ids is of shape [1, 2], expected [1 or 1, 3]");
 }

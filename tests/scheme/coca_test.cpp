@@ -50,7 +50,8 @@ const std::array<coca::Rope, 4>& ropes() {
 constexpr double kRounding = 1e-14;
 
 template <class S>
-double of(const S& scheme, const std::vector<double>& q, Position m, const std::vector<double>& t, Position n) {
+double of(const S& scheme, const std::vector<double>& q, Position m, const std::vector<double>& t,
+          Position n) {
   return score<double>(scheme, q, m, t, n);
 }
 
@@ -64,7 +65,8 @@ TEST_CASE("strict, factored, is strict by definition", "[scheme]") {
       const Position m = random.integer(-2000, 100000);
       const Position n = random.integer(-2000, 100000);
       const double definition = reference::StrictScore{rope}(x.q, m, x.t, n);
-      CHECK(std::fabs(of(coca::CocaStrict{rope}, x.q, m, x.t, n) - definition) <= kRounding * x.magnitude());
+      CHECK(std::fabs(of(coca::CocaStrict{rope}, x.q, m, x.t, n) - definition) <=
+            kRounding * x.magnitude());
     }
   }
 }
@@ -103,7 +105,8 @@ TEST_CASE("strict depends on the distance only", "[scheme]") {
       const Position shift = 1000003;
       const coca::CocaStrict strict{rope};
       const double here = of(strict, x.q, m, x.t, n);
-      CHECK(std::fabs(of(strict, x.q, m + shift, x.t, n + shift) - here) <= kRounding * x.magnitude());
+      CHECK(std::fabs(of(strict, x.q, m + shift, x.t, n + shift) - here) <=
+            kRounding * x.magnitude());
       const double distance = reference::StrictScore{rope}(x.q, m - n, x.t, 0);
       CHECK(std::fabs(here - distance) <= kRounding * x.magnitude());
     }
@@ -129,13 +132,15 @@ TEST_CASE("slack is strict exactly where both members of every query pair are eq
       const Position m = random.integer(0, 4000);
       const Position n = random.integer(0, 4000);
       const double strict = of(coca::CocaStrict{rope}, x.q, m, x.t, n);
-      CHECK(std::fabs(of(coca::CocaSlack{rope}, x.q, m, x.t, n) - strict) <= kRounding * x.magnitude());
+      CHECK(std::fabs(of(coca::CocaSlack{rope}, x.q, m, x.t, n) - strict) <=
+            kRounding * x.magnitude());
     }
   }
 }
 
-TEST_CASE("slack minus strict is t (a - b) sin(n theta) [(a + b) cos(m theta) + (a - b) sin(m theta)]",
-          "[scheme]") {
+TEST_CASE(
+    "slack minus strict is t (a - b) sin(n theta) [(a + b) cos(m theta) + (a - b) sin(m theta)]",
+    "[scheme]") {
   Random random(5);
   const coca::Rope rope({.dim = 2, .inv_freq = {0.37}});
   for (int i = 0; i < 100; ++i) {
@@ -157,7 +162,8 @@ TEST_CASE("slack changes when all positions shift", "[scheme]") {
     const coca::CocaSlack slack{rope};
     double change = 0.0;
     for (Position shift = 1; shift <= 16; ++shift) {
-      change = std::max(change, std::fabs(of(slack, x.q, 7 + shift, x.t, 3 + shift) - of(slack, x.q, 7, x.t, 3)));
+      change = std::max(
+          change, std::fabs(of(slack, x.q, 7 + shift, x.t, 3 + shift) - of(slack, x.q, 7, x.t, 3)));
     }
     CHECK(change > 0.05 * x.magnitude() / static_cast<double>(rope.dim()));
   }
@@ -204,7 +210,8 @@ TEST_CASE("a raw projection is t = relu of the pair's mean", "[scheme]") {
   }
   // A NaN in the projection is not mistaken for a negative number.
   const coca::Rope rope({.dim = 2});
-  CHECK(std::isnan(of(coca::CocaStrict{rope, coca::RawProjection{}}, {1.0, 1.0}, 0, {NAN, 0.0}, 0)));
+  CHECK(
+      std::isnan(of(coca::CocaStrict{rope, coca::RawProjection{}}, {1.0, 1.0}, 0, {NAN, 0.0}, 0)));
 }
 
 TEST_CASE("a negative t turns the sign of its pair's score", "[scheme]") {
@@ -239,7 +246,8 @@ TEST_CASE("collinear scores never rise within the first half period, RoPE's do",
       const coca::Rotary rotary{rope};
       const Position m = 1000;
       Position distance = 0;
-      while (of(rotary, q, m, k, m + direction * (distance + 1)) > of(rotary, q, m, k, m + direction * distance) + kRounding) {
+      while (of(rotary, q, m, k, m + direction * (distance + 1)) >
+             of(rotary, q, m, k, m + direction * distance) + kRounding) {
         ++distance;
       }
       return distance;

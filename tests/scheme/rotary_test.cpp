@@ -19,7 +19,8 @@ TEST_CASE("rotary scores depend on the distance only", "[scheme]") {
     const coca::Position m = random.integer(0, 4000);
     const coca::Position n = random.integer(0, 4000);
     const double here = score<double>(coca::Rotary{rope}, q, m, k, n);
-    CHECK(std::fabs(score<double>(coca::Rotary{rope}, q, m + 1000003, k, n + 1000003) - here) <= 1e-13);
+    CHECK(std::fabs(score<double>(coca::Rotary{rope}, q, m + 1000003, k, n + 1000003) - here) <=
+          1e-13);
     CHECK(std::fabs(reference::RotaryScore{rope}(q, m, k, n) - here) <= 1e-13);
   }
 }

@@ -6,8 +6,8 @@
 
 #include "support/random.hpp"
 
-/// How far a kernel may be from the reference. Derived from the number types and the operands; there
-/// is nothing to tune.
+/// How far a kernel may be from the reference. Derived from the number types and the operands;
+/// there is nothing to tune.
 namespace test {
 
 /// Rounding of one operation in the computing type.
@@ -67,10 +67,12 @@ struct Bounds {
 
 /// `magnitude` bounds the scores' terms (above) after scaling; `added` bounds bias and soft-cap.
 template <class T, class TOut>
-Bounds attention_bounds(double magnitude, double added, double value_max, Index score_dim, Index keys) {
+Bounds attention_bounds(double magnitude, double added, double value_max, Index score_dim,
+                        Index keys) {
   const double u = kUnit<T>;
   // A score: its products, the two maps (about 8 operations each, angles rounded once), scale.
-  const double score = sum_error(static_cast<double>(score_dim) + 20.0, u) * magnitude + 8.0 * u * added;
+  const double score =
+      sum_error(static_cast<double>(score_dim) + 20.0, u) * magnitude + 8.0 * u * added;
   // A weight exp(s - max), relative: errors of both scores, of their difference and of exp (2 ulp).
   const double range = 2.0 * (magnitude + added);
   const double weight = 2.0 * score + 2.0 * u * range + 4.0 * u;
@@ -92,7 +94,8 @@ double largest_difference(const Tensor<T>& a, const Tensor<double>& b) {
     if (std::isnan(left) && std::isnan(right)) return;
     if (left == right) return;
     const double difference = std::fabs(left - right);
-    result = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(result, difference);
+    result = std::isnan(difference) ? std::numeric_limits<double>::infinity()
+                                    : std::max(result, difference);
   });
   return result;
 }

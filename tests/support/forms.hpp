@@ -41,7 +41,8 @@ void for_each_form(const coca::Rope& rope, Visit&& visit) {
 
 /// phi . psi of a scheme, in T: a score without a kernel.
 template <class T, class S>
-T score(const S& scheme, std::span<const T> q, coca::Position m, std::span<const T> k, coca::Position n) {
+T score(const S& scheme, std::span<const T> q, coca::Position m, std::span<const T> k,
+        coca::Position n) {
   const auto width = static_cast<std::size_t>(scheme.score_dim(static_cast<coca::Index>(q.size())));
   std::vector<T> phi(width);
   std::vector<T> psi(width);

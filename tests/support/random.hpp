@@ -35,7 +35,8 @@ class Random {
   template <class Container>
   void shuffle(Container& values) {
     for (std::size_t i = values.size(); i > 1; --i) {
-      std::swap(values[i - 1], values[static_cast<std::size_t>(integer(0, static_cast<Index>(i) - 1))]);
+      std::swap(values[i - 1],
+                values[static_cast<std::size_t>(integer(0, static_cast<Index>(i) - 1))]);
     }
   }
 
@@ -62,17 +63,21 @@ class Tensor {
   }
 
   /// A random order of axes, and sometimes gaps.
-  Tensor(std::array<Index, 4> shape, Random& random) : Tensor(shape, order(random), random.integer(1, 2)) {}
+  Tensor(std::array<Index, 4> shape, Random& random)
+      : Tensor(shape, order(random), random.integer(1, 2)) {}
 
   coca::TensorView<T> view() { return {storage_.data(), layout_.shape, layout_.strides}; }
-  coca::TensorView<const T> view() const { return {storage_.data(), layout_.shape, layout_.strides}; }
+  coca::TensorView<const T> view() const {
+    return {storage_.data(), layout_.shape, layout_.strides};
+  }
   std::vector<T>& storage() { return storage_; }
   const std::vector<T>& storage() const { return storage_; }
 
   template <class Fill>
   Tensor& fill(Fill&& next) {
     const auto x = view();
-    for_each(x.shape, [&](Index b, Index n, Index h, Index i) { x(b, n, h, i) = static_cast<T>(next()); });
+    for_each(x.shape,
+             [&](Index b, Index n, Index h, Index i) { x(b, n, h, i) = static_cast<T>(next()); });
     return *this;
   }
 

@@ -12,8 +12,8 @@ namespace test {
 /// Whether what a mask says of a tile is what it says of the tile's pairs, on random tiles: empty
 /// and full are never wrong, and (for `exact` masks) mixed is never said of an empty or full tile.
 template <class M>
-bool classifies_rightly(const M& mask, Index queries, Index keys, Index query_offset, Index key_offset,
-                        Random& random, bool exact = true) {
+bool classifies_rightly(const M& mask, Index queries, Index keys, Index query_offset,
+                        Index key_offset, Random& random, bool exact = true) {
   for (int i = 0; i < 300; ++i) {
     coca::MaskTile tile{.head_end = 1, .query_offset = query_offset, .key_offset = key_offset};
     tile.query_begin = random.integer(0, queries - 1);

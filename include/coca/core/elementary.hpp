@@ -72,14 +72,16 @@ inline T exp_nonpositive(T x) {
   const T shifted = x * Layout::log2_e + Layout::round;
   const T n = shifted - Layout::round;
   const T r = (x - n * Layout::ln2_high) - n * Layout::ln2_low;
-  const Bits exponent = (std::bit_cast<Bits>(shifted) + Bits(std::numeric_limits<T>::max_exponent - 1))
-                        << Layout::mantissa;
+  const Bits exponent =
+      (std::bit_cast<Bits>(shifted) + Bits(std::numeric_limits<T>::max_exponent - 1))
+      << Layout::mantissa;
   const T value = exp_reduced(r) * std::bit_cast<T>(exponent);
   return n < Layout::lowest_exponent ? T(0) : value;
 }
 
-/// tanh(x), for the soft-cap: within 2 ulp in float, the standard library's in double. Near 0, where
-/// 1 - 2/(e^2x + 1) would cancel, the odd polynomial is that of Moshier's Cephes library (tanhf).
+/// tanh(x), for the soft-cap: within 2 ulp in float, the standard library's in double. Near 0,
+/// where 1 - 2/(e^2x + 1) would cancel, the odd polynomial is that of Moshier's Cephes library
+/// (tanhf).
 inline float tanh_branchless(float x) {
   const float magnitude = std::fabs(x);
   const float z = x * x;

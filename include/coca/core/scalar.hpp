@@ -18,7 +18,7 @@ using Position = std::int64_t;
 /// What a tensor may hold.
 template <class T>
 concept Element = std::same_as<T, float> || std::same_as<T, double> ||
-                  std::same_as<T, Eigen::bfloat16> || std::same_as<T, Eigen::half>;
+    std::same_as<T, Eigen::bfloat16> || std::same_as<T, Eigen::half>;
 
 /// What the library computes in.
 template <class T>

@@ -35,9 +35,7 @@ struct View {
   }
 
   /// A view to write to is also one to read from.
-  constexpr operator View<const T, Rank>() const
-    requires(!std::is_const_v<T>)
-  {
+  constexpr operator View<const T, Rank>() const requires(!std::is_const_v<T>) {
     return {data, shape, strides};
   }
 
@@ -118,7 +116,8 @@ constexpr auto view(X&& x) {
     result.data = x.data();
     Index step = 1;
     for (int i = 0; i < rank; ++i) {
-      constexpr bool row_major = static_cast<int>(Bare::Layout) == static_cast<int>(Eigen::RowMajor);
+      constexpr bool row_major =
+          static_cast<int>(Bare::Layout) == static_cast<int>(Eigen::RowMajor);
       const auto axis = static_cast<std::size_t>(row_major ? rank - 1 - i : i);
       result.shape[axis] = static_cast<Index>(x.dimension(axis));
       result.strides[axis] = step;
@@ -157,11 +156,11 @@ struct ValueOf<View<T, Rank>> {
 
 }  // namespace detail
 
-/// Whether X can stand for a [batch, sequence, heads, head_dim] tensor: it has four axes, or it is a
-/// matrix [sequence, head_dim], one batch entry and one head.
+/// Whether X can stand for a [batch, sequence, heads, head_dim] tensor: it has four axes, or it is
+/// a matrix [sequence, head_dim], one batch entry and one head.
 template <class X>
 concept TensorLike = detail::Viewable<std::remove_cvref_t<X>> &&
-                     (detail::RankOf<ViewOf<X>>::value == 4 || detail::RankOf<ViewOf<X>>::value == 2);
+    (detail::RankOf<ViewOf<X>>::value == 4 || detail::RankOf<ViewOf<X>>::value == 2);
 
 /// The four-axis view of a TensorLike.
 template <TensorLike X>

@@ -42,7 +42,7 @@ class Arena {
     if (bytes > size_) {
       size_ = 0;  // stays right should the next line throw
       block_.reset();
-      block_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment})));
+      block_.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment})));
       size_ = bytes;
     }
     return block_.get();
@@ -51,7 +51,7 @@ class Arena {
  private:
   struct Free {
     void operator()(std::byte* block) const {
-      ::operator delete(block, std::align_val_t{kAlignment});
+      ::operator delete (block, std::align_val_t{kAlignment});
     }
   };
   std::unique_ptr<std::byte, Free> block_;

@@ -75,7 +75,8 @@ struct ForwardPlan {
     const Index row_bytes = (score_dim + shape.value_dim) * static_cast<Index>(real_bytes);
     Index tiles = std::clamp<Index>((Index{1} << 20) / row_bytes / kTileRows, 1, 16);
     // But not so many that there is nothing to share among threads.
-    while (tiles > 1 && lanes * ((rows + tiles * kTileRows - 1) / (tiles * kTileRows)) < 32) --tiles;
+    while (tiles > 1 && lanes * ((rows + tiles * kTileRows - 1) / (tiles * kTileRows)) < 32)
+      --tiles;
     rows_per_block = std::min(tiles * kTileRows, rows);
     blocks = rows == 0 ? 0 : (rows + rows_per_block - 1) / rows_per_block;
     items = lanes * blocks;
@@ -85,13 +86,13 @@ struct ForwardPlan {
 /// One worker's memory, of a size that does not depend on the length of the sequence.
 template <Real T>
 struct ForwardBuffers {
-  T* queries;              ///< rows_per_block x score_dim
-  T* sums;                 ///< rows_per_block x value_dim
+  T* queries;               ///< rows_per_block x score_dim
+  T* sums;                  ///< rows_per_block x value_dim
   SoftmaxState<T>* states;  ///< rows_per_block
-  T* keys;                 ///< kTileKeys x score_dim
-  T* values;               ///< kTileKeys x value_dim
-  T* scores;               ///< kTileRows x kTileKeys
-  T* scratch;              ///< one token
+  T* keys;                  ///< kTileKeys x score_dim
+  T* values;                ///< kTileKeys x value_dim
+  T* scores;                ///< kTileRows x kTileKeys
+  T* scratch;               ///< one token
 
   ForwardBuffers(Carver& carver, const ForwardPlan& plan, Index score_dim, Index key_dim,
                  const AttentionShape& shape)
@@ -223,10 +224,10 @@ class ForwardBlock {
 
   void visit_tile(Index row, Index rows, Index key_begin, Index keys, Coverage coverage) {
     T* scores = buffers_.scores;
-    score_product(buffers_.queries + row * score_dim_, buffers_.keys, scores, rows, keys, score_dim_,
-                  kTileKeys);
-    constexpr bool every_score = TransformsLogits<decltype(call_.scheme), T> ||
-                                 Biased<decltype(call_.mask)>;
+    score_product(buffers_.queries + row * score_dim_, buffers_.keys, scores, rows, keys,
+                  score_dim_, kTileKeys);
+    constexpr bool every_score =
+        TransformsLogits<decltype(call_.scheme), T> || Biased<decltype(call_.mask)>;
     if (every_score || coverage == Coverage::mixed) {
       change_scores(row, rows, key_begin, keys, coverage);
     }

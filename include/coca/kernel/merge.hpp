@@ -24,7 +24,8 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
   const std::array<Index, 3> lse_shape{shape[0], shape[2], shape[1]};
   const auto check_lse = [&](std::string_view name, const std::array<Index, 3>& was) {
     if (was == lse_shape) return;
-    reject(name, "of shape " + list_text(was), "[batch, heads, sequence] = " + list_text(lse_shape));
+    reject(name, "of shape " + list_text(was),
+           "[batch, heads, sequence] = " + list_text(lse_shape));
   };
   check_lse("lse_a", lse_a.shape);
   check_lse("lse_b", lse_b.shape);
@@ -58,10 +59,10 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
 /// Attention over the union of two disjoint sets of keys, from the outputs and log-sum-exps over
 /// each: with lse = log(exp(lse_a) + exp(lse_b)),
 ///     out_a <- out_a exp(lse_a - lse) + out_b exp(lse_b - lse),   lse_a <- lse.
-/// Exact up to rounding, so a sequence of keys may be split anywhere: over threads, caches, machines
-/// (FlashDecoding; Dao et al. 2023). Outputs are [batch, sequence, heads, value_dim] of one type,
-/// log-sum-exps [batch, heads, sequence] in float or double, natural logarithm. A sink belongs to
-/// one of the parts only. Throws std::invalid_argument if the shapes do not agree.
+/// Exact up to rounding, so a sequence of keys may be split anywhere: over threads, caches,
+/// machines (FlashDecoding; Dao et al. 2023). Outputs are [batch, sequence, heads, value_dim] of
+/// one type, log-sum-exps [batch, heads, sequence] in float or double, natural logarithm. A sink
+/// belongs to one of the parts only. Throws std::invalid_argument if the shapes do not agree.
 template <TensorLike OutA, class LseA, TensorLike OutB, class LseB>
 void merge(OutA&& out_a, LseA&& lse_a, const OutB& out_b, const LseB& lse_b) {
   static_assert(std::is_same_v<ElementOf<OutA>, ElementOf<OutB>>,

@@ -23,8 +23,8 @@ struct AttentionOptions {
   /// Position of the first key, in tokens.
   Position first_key = 0;
 
-  /// Positions for the scheme, token by token, [batch or 1, sequence]. Masks keep to first_query and
-  /// first_key: in a causal model order is order, whatever the position ids say.
+  /// Positions for the scheme, token by token, [batch or 1, sequence]. Masks keep to first_query
+  /// and first_key: in a causal model order is order, whatever the position ids say.
   View<const Position, 2> query_ids{};
   View<const Position, 2> key_ids{};
 

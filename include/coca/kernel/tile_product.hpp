@@ -5,8 +5,8 @@
 
 #include "coca/core/scalar.hpp"
 
-/// The two matrix products of a tile. All else in kernel/ sees only these and the layouts they want:
-/// row-major tiles, a row per query or per key. They are Eigen's.
+/// The two matrix products of a tile. All else in kernel/ sees only these and the layouts they
+/// want: row-major tiles, a row per query or per key. They are Eigen's.
 namespace coca::inline v0::detail {
 
 template <class T>

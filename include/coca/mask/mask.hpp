@@ -90,9 +90,7 @@ class Both {
   }
   bool visible(const Site& site) const { return a_.visible(site) && b_.visible(site); }
 
-  auto bias(const Site& site) const
-    requires Biased<A> || Biased<B>
-  {
+  auto bias(const Site& site) const requires Biased<A> || Biased<B> {
     if constexpr (!Biased<B>) {
       return a_.bias(site);
     } else if constexpr (!Biased<A>) {
@@ -109,9 +107,8 @@ class Both {
 
 /// Both masks at once: `Causal{} & SlidingWindow{256, 0}`.
 template <Mask A, Mask B>
-  requires(std::is_class_v<A> && std::is_class_v<B>)
-Both<A, B> operator&(A a, B b) {
-  return Both<A, B>(std::move(a), std::move(b));
-}
+  requires(std::is_class_v<A>&& std::is_class_v<B>)
+Both<A, B>
+operator&(A a, B b) { return Both<A, B>(std::move(a), std::move(b)); }
 
 }  // namespace coca::inline v0

@@ -22,9 +22,7 @@ class PrefixLm : public MaskDefaults {
     if (tile.first_key() >= prefix_ && tile.first_key() > tile.last_query()) return Coverage::empty;
     return Coverage::mixed;
   }
-  bool visible(const Site& site) const {
-    return site.key() < std::max(prefix_, site.query() + 1);
-  }
+  bool visible(const Site& site) const { return site.key() < std::max(prefix_, site.query() + 1); }
 
  private:
   Position prefix_;

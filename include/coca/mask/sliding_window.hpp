@@ -22,10 +22,12 @@ class SlidingWindow : public MaskDefaults {
   }
 
   Coverage classify(const MaskTile& tile) const {
-    if (tile.last_key() < tile.first_query() - left_ || tile.first_key() > tile.last_query() + right_) {
+    if (tile.last_key() < tile.first_query() - left_ ||
+        tile.first_key() > tile.last_query() + right_) {
       return Coverage::empty;
     }
-    if (tile.first_key() >= tile.last_query() - left_ && tile.last_key() <= tile.first_query() + right_) {
+    if (tile.first_key() >= tile.last_query() - left_ &&
+        tile.last_key() <= tile.first_query() + right_) {
       return Coverage::full;
     }
     return Coverage::mixed;

@@ -23,8 +23,9 @@ class BroadcastTensor {
   BroadcastTensor(std::string_view name, const X& x) : name_(name) {
     const auto any = view(x);
     using V = std::remove_const_t<decltype(any)>;
-    static_assert(RankOf<V>::value == 4 || RankOf<V>::value == 2,
-                  "coca: a mask tensor has 4 axes [batch, heads, queries, keys] or 2 [queries, keys]");
+    static_assert(
+        RankOf<V>::value == 4 || RankOf<V>::value == 2,
+        "coca: a mask tensor has 4 axes [batch, heads, queries, keys] or 2 [queries, keys]");
     if constexpr (RankOf<V>::value == 4) {
       values_ = any;
     } else {
@@ -105,7 +106,8 @@ class AdditiveBias : public MaskDefaults {
   void check(const AttentionShape& shape) const { bias_.check(shape); }
   Coverage classify(const MaskTile&) const { return Coverage::mixed; }
   bool visible(const Site& site) const {
-    return static_cast<Accumulator<T>>(bias_.at(site)) != -std::numeric_limits<Accumulator<T>>::infinity();
+    return static_cast<Accumulator<T>>(bias_.at(site)) !=
+           -std::numeric_limits<Accumulator<T>>::infinity();
   }
   Accumulator<T> bias(const Site& site) const {
     return static_cast<Accumulator<T>>(bias_.at(site));

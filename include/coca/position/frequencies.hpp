@@ -13,7 +13,8 @@ namespace coca::inline v0 {
 inline std::vector<double> rotary_frequencies(Index rotary_dim, double base) {
   std::vector<double> frequencies(static_cast<std::size_t>(rotary_dim / 2));
   for (std::size_t j = 0; j < frequencies.size(); ++j) {
-    frequencies[j] = std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dim));
+    frequencies[j] =
+        std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(rotary_dim));
   }
   return frequencies;
 }

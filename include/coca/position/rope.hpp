@@ -46,9 +46,9 @@ class Rope {
         rotary_dim_(options.rotary_dim == 0 ? options.dim : options.rotary_dim),
         layout_(options.layout) {
     check(options);
-    table_ = std::make_shared<const AngleTable>(
-        options.inv_freq.empty() ? rotary_frequencies(rotary_dim_, options.base)
-                                 : std::move(options.inv_freq));
+    table_ = std::make_shared<const AngleTable>(options.inv_freq.empty()
+                                                    ? rotary_frequencies(rotary_dim_, options.base)
+                                                    : std::move(options.inv_freq));
   }
 
   Index dim() const { return dim_; }

@@ -29,13 +29,12 @@ void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
       for (Index h = 0; h < x.shape[2]; ++h) {
         const T* from = &x(b, n, h, 0);
         T* to = &out(b, n, h, 0);
-        rope.for_each_pair<R>(
-            position, [&](Index, Index first, Index second, R cosine, R sine) {
-              const auto a = static_cast<R>(from[first * x.strides[3]]);
-              const auto c = static_cast<R>(from[second * x.strides[3]]);
-              to[first * out.strides[3]] = static_cast<T>(a * cosine - c * sine);
-              to[second * out.strides[3]] = static_cast<T>(c * cosine + a * sine);
-            });
+        rope.for_each_pair<R>(position, [&](Index, Index first, Index second, R cosine, R sine) {
+          const auto a = static_cast<R>(from[first * x.strides[3]]);
+          const auto c = static_cast<R>(from[second * x.strides[3]]);
+          to[first * out.strides[3]] = static_cast<T>(a * cosine - c * sine);
+          to[second * out.strides[3]] = static_cast<T>(c * cosine + a * sine);
+        });
       }
     }
   }
@@ -45,8 +44,8 @@ void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
 
 /// out[b, n, h, :] = R_p x[b, n, h, :], p the position of token n (Su et al. 2021, equation 15).
 /// out and x are [batch, sequence, heads, head_dim] of one type; they may be the same tensor but
-/// not overlap otherwise. Throws std::invalid_argument for shapes that do not agree with each other,
-/// rope.dim() or positions.ids.
+/// not overlap otherwise. Throws std::invalid_argument for shapes that do not agree with each
+/// other, rope.dim() or positions.ids.
 template <TensorLike Out, TensorLike X>
 void rotate(Out&& out, const X& x, const Rope& rope, const TokenPositions& positions = {}) {
   static_assert(std::is_same_v<ElementOf<Out>, ElementOf<X>>,

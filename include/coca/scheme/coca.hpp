@@ -141,18 +141,19 @@ class CocaSlack : public detail::CocaDual<KeyForm> {
   void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
     const T* from = q.data();
     T* to = phi.data();
-    this->rope_.template for_each_pair<T>(
-        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
-          const T a = from[first];
-          const T b = from[second];
-          to[first] = a * (a * cosine - b * sine);
-          to[second] = b * (b * cosine + a * sine);
-        });
+    this->rope_.template for_each_pair<T>(at.position,
+                                          [=](Index, Index first, Index second, T cosine, T sine) {
+                                            const T a = from[first];
+                                            const T b = from[second];
+                                            to[first] = a * (a * cosine - b * sine);
+                                            to[second] = b * (b * cosine + a * sine);
+                                          });
   }
 };
 
-/// The dual form under the paper's constraint (equation 11), for its ablation: both members of every
-/// query pair become their mean c = (a + b) / 2, the nearest query that satisfies the constraint, and
+/// The dual form under the paper's constraint (equation 11), for its ablation: both members of
+/// every query pair become their mean c = (a + b) / 2, the nearest query that satisfies the
+/// constraint, and
 ///     score(m, n) = (c o R_m c) . (R_n [t_n ; t_n]) = sum_j 2 c^2 t_nj cos((m - n) theta_j).
 /// Equal to the strict form of the constrained query. A query that satisfies the constraint already
 /// (a half-width projection, repeated) is taken as it is.
@@ -165,12 +166,12 @@ class CocaConstrained : public detail::CocaDual<KeyForm> {
   void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
     const T* from = q.data();
     T* to = phi.data();
-    this->rope_.template for_each_pair<T>(
-        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
-          const T mean = (from[first] + from[second]) / 2;
-          to[first] = mean * mean * (cosine - sine);
-          to[second] = mean * mean * (cosine + sine);
-        });
+    this->rope_.template for_each_pair<T>(at.position,
+                                          [=](Index, Index first, Index second, T cosine, T sine) {
+                                            const T mean = (from[first] + from[second]) / 2;
+                                            to[first] = mean * mean * (cosine - sine);
+                                            to[second] = mean * mean * (cosine + sine);
+                                          });
   }
 };
 

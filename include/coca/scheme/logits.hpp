@@ -27,13 +27,16 @@ struct SoftCap {
 /// `Base` with `transform` applied to its scores, after the base's own transform if it has one.
 template <class Base, class Transform>
 class WithLogits : public Base {
+  static_assert(LogitTransform<Transform, float> || LogitTransform<Transform, double>,
+                "coca::WithLogits: a logit transform has T operator()(T score, const Site&) const");
+
  public:
   WithLogits(Base base, Transform transform)
       : Base(std::move(base)), transform_(std::move(transform)) {}
 
   template <Real T>
-    requires LogitTransform<Transform, T>
-  T logit(T score, const Site& site) const {
+    requires LogitTransform<Transform, T> T logit(T score, const Site& site)
+  const {
     if constexpr (TransformsLogits<Base, T>) score = Base::logit(score, site);
     return transform_(score, site);
   }

@@ -24,11 +24,11 @@ struct Token {
 /// One query meeting one key, as a logit transform or a mask sees them.
 struct Site {
   Index batch = 0;
-  Index head = 0;           ///< query head
-  Index query_index = 0;    ///< place in the query tensor
-  Index key_index = 0;      ///< place in the key tensor
-  Index query_offset = 0;   ///< first_query of the call
-  Index key_offset = 0;     ///< first_key of the call
+  Index head = 0;          ///< query head
+  Index query_index = 0;   ///< place in the query tensor
+  Index key_index = 0;     ///< place in the key tensor
+  Index query_offset = 0;  ///< first_query of the call
+  Index key_offset = 0;    ///< first_key of the call
 
   /// Places in the whole sequence, of which the tensors may hold a chunk, in tokens.
   Position query() const { return query_index + query_offset; }

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and shows CoCA attention at work: on the text of a book, and as
+# a picture of score against distance.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/install_deps.sh build examples
+cmake --preset native -D COCA_BUILD_TESTS=OFF -D COCA_WERROR=OFF -B build/demo >/dev/null
+cmake --build build/demo --parallel "$(nproc)" --target book_demo score_decay
+
+mkdir -p build/demo/out
+build/demo/examples/book_demo examples/data/war-and-peace-chapters.txt
+build/demo/examples/score_decay build/demo/out

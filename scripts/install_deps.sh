@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what the given purposes need, where apt-get is there to do it:
+#   install_deps.sh build tests examples checks
+# Where it is not, says what to install and goes on: CMake fetches libraries it does not find.
+set -euo pipefail
+
+declare -A packages=(
+  [build]="g++ cmake make libeigen3-dev"
+  [tests]="catch2 libxtensor-dev"
+  [examples]="libcli11-dev libxtensor-dev gnuplot-nox"
+  [checks]="clang clang-format clang-tidy"
+  [bench]="libbenchmark-dev"
+)
+
+wanted=()
+for purpose in "$@"; do
+  read -ra names <<<"${packages[$purpose]}"
+  wanted+=("${names[@]}")
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "No apt-get here. Needed: a C++20 compiler, CMake >= 3.22 and, unless CMake may fetch them," \
+    "the libraries among (Debian names): ${wanted[*]}" >&2
+  exit 0
+fi
+
+missing=()
+for name in "${wanted[@]}"; do
+  if ! dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q "install ok installed"; then
+    missing+=("$name")
+  fi
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "Installing ${missing[*]}"
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
+  "${missing[@]}" >/dev/null

@@ -1,0 +1,21 @@
+# Builds and runs the consumer in WORK, with the library by WAY: add_subdirectory or find_package.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  if(failed)
+    message(FATAL_ERROR "${ARGN}\n${text}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+set(options -D CMAKE_CXX_COMPILER=${COMPILER})
+if(WAY STREQUAL add_subdirectory)
+  list(APPEND options -D COCA_SOURCE=${SOURCE})
+else()
+  run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/library ${options} -D COCA_BUILD_TESTS=OFF
+    -D COCA_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${WORK}/prefix)
+  run(${CMAKE_COMMAND} --install ${WORK}/library)
+  list(APPEND options -D CMAKE_PREFIX_PATH=${WORK}/prefix)
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${WORK}/build ${options})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${WORK}/build/consumer)
