@@ -157,7 +157,7 @@ void check_keys(const S& scheme, const TensorView<const K>& k) {
         for (Index h = 0; h < k.shape[2]; ++h) {
           const auto row = token_row(k, b, n, h, scratch.data());
           if (const char* defect = scheme.key_defect(row)) {
-            reject("k" + list_text(std::array<Index, 3>{b, n, h}), defect,
+            reject(std::string("k").append(list_text(std::array<Index, 3>{b, n, h})), defect,
                    "what its scheme allows: 0 or more");
           }
         }

@@ -1,0 +1,105 @@
+#include "arguments.hpp"
+
+#include <coca/core/version.hpp>
+#include <iostream>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <CLI/CLI.hpp>
+#pragma GCC diagnostic pop
+
+namespace attend {
+
+std::optional<int> parse(int argc, char** argv, Arguments& a) {
+  CLI::App app(
+      "Attention over .npy files: out = softmax(mask(scale * score(q, k))) v.\n"
+      "q is [batch, sequence, heads, head_dim], k and v have their own sequence and heads; or each "
+      "is [sequence, head_dim]. float16, float32 or float64, all three alike.",
+      "attend");
+  app.set_version_flag("--version", std::to_string(COCA_VERSION_MAJOR) + "." +
+                                        std::to_string(COCA_VERSION_MINOR) + "." +
+                                        std::to_string(COCA_VERSION_PATCH));
+  app.add_option("q", a.q, "queries")->required();
+  app.add_option("k", a.k, "keys, or t or x for the CoCA schemes")->required();
+  app.add_option("v", a.v, "values")->required();
+  app.add_option("-o,--out", a.out, "where the output goes")->required();
+  app.add_option("--lse", a.lse, "where the log-sum-exp goes, [batch, heads, sequence]");
+
+  const std::string scheme = "Scheme";
+  app.add_option("--scheme", a.scheme, "how a query and a key make a score")
+      ->check(CLI::IsMember({"dot", "rotary", "coca-strict", "coca-slack", "coca-constrained"}))
+      ->capture_default_str()
+      ->group(scheme);
+  app.add_option(
+         "--key-form", a.key_form,
+         "what k is for the CoCA schemes: t (head_dim/2, not negative) or the raw projection "
+         "x (head_dim; t = relu of the mean of each pair)")
+      ->check(CLI::IsMember({"t", "x"}))
+      ->capture_default_str()
+      ->group(scheme);
+  app.add_option("--layout", a.layout, "how coordinates pair up to rotate")
+      ->check(CLI::IsMember({"half-split", "interleaved"}))
+      ->capture_default_str()
+      ->group(scheme);
+  app.add_option("--base", a.base, "theta_j = base^(-2j/rotary_dim)")
+      ->capture_default_str()
+      ->group(scheme);
+  app.add_option("--rotary-dim", a.rotary_dim, "coordinates that rotate, 0: all")->group(scheme);
+  app.add_option("--inv-freq", a.inv_freq, "a float64 file of theta, rotary_dim/2 numbers")
+      ->group(scheme);
+
+  const std::string mask = "Mask (a query sees what all of them show)";
+  app.add_option("--mask", a.masks, "one or more; full unless given")
+      ->check(CLI::IsMember({"full", "causal", "window", "prefix-lm"}))
+      ->delimiter(',')
+      ->group(mask);
+  app.add_option("--causal-offset", a.causal_offset, "causal: key <= query + offset")->group(mask);
+  app.add_option("--window-left", a.window_left, "window: tokens to the left, -1: no end")
+      ->check(CLI::Range(-1.0, 1e15))
+      ->group(mask);
+  app.add_option("--window-right", a.window_right, "window: tokens to the right, -1: no end")
+      ->check(CLI::Range(-1.0, 1e15))
+      ->group(mask);
+  app.add_option("--prefix", a.prefix, "prefix-lm: tokens that all see")->group(mask);
+  app.add_option("--bool-mask", a.bool_mask,
+                 "a bool file, true where a query sees a key: [batch, heads, queries, keys] with 1 "
+                 "for 'the same for all', or [queries, keys]")
+      ->group(mask);
+  app.add_option("--bias", a.bias, "a file of q's type added to the scores, of the same shapes")
+      ->group(mask);
+
+  const std::string scores = "Scores";
+  app.add_option("--scale", a.scale, "factor on the scores; 1/sqrt(head_dim) unless given")
+      ->group(scores);
+  app.add_option("--soft-cap", a.soft_cap, "c: scores become c tanh(score/c) before the mask")
+      ->group(scores);
+  app.add_option("--sinks", a.sinks, "a float32 or float64 file of one extra logit a query head")
+      ->group(scores);
+  app.add_flag("--checked", a.checked, "refuse a negative t")->group(scores);
+
+  const std::string positions = "Positions, in tokens";
+  app.add_option("--first-query", a.first_query,
+                 "of the first query; unless given, the last query stands where the last key does")
+      ->group(positions);
+  app.add_option("--first-key", a.first_key, "of the first key")->group(positions);
+  app.add_option(
+         "--query-ids", a.query_ids,
+         "an int64 file [batch or 1, sequence]: positions for the scheme, not for the masks")
+      ->group(positions);
+  app.add_option("--key-ids", a.key_ids, "the same for keys")->group(positions);
+
+  app.add_option("--threads", a.threads, "threads to use")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_flag("-v,--verbose", a.verbose, "say what was done and how long it took");
+
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+}
+
+}  // namespace attend

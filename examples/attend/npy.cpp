@@ -1,0 +1,100 @@
+#include "npy.hpp"
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+#include <utility>
+
+// The headers of xtensor 0.24 do not compile without warnings.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <xtensor/xnpy.hpp>
+#pragma GCC diagnostic pop
+
+namespace attend {
+
+namespace {
+
+struct Known {
+  DType dtype;
+  const char* name;
+  const char* descr;  ///< what the file's header calls it
+};
+
+constexpr std::array<Known, 5> kKnown{{{DType::float16, "float16", "<f2"},
+                                       {DType::float32, "float32", "<f4"},
+                                       {DType::float64, "float64", "<f8"},
+                                       {DType::int64, "int64", "<i8"},
+                                       {DType::boolean, "bool", "|b1"}}};
+
+const Known& known(DType dtype) {
+  for (const Known& entry : kKnown) {
+    if (entry.dtype == dtype) return entry;
+  }
+  throw FileError("unknown element type");
+}
+
+}  // namespace
+
+const char* name_of(DType dtype) { return known(dtype).name; }
+
+void Array::require(DType wanted, std::size_t rank) const {
+  if (dtype != wanted) {
+    throw FileError(path + " holds " + name_of(dtype) + ", expected " + name_of(wanted));
+  }
+  if (shape.size() != rank) {
+    throw FileError(path + " has " + std::to_string(shape.size()) + " axes, expected " +
+                    std::to_string(rank));
+  }
+}
+
+Array read_npy(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw FileError(path + " cannot be opened");
+  try {
+    // xtensor's public reader wants the element type beforehand; the layer below it tells.
+    const auto file = xt::detail::load_npy_file(stream);
+    if (!stream) throw FileError(path + " ends before its data does");
+    Array array;
+    array.path = path;
+    array.fortran_order = file.m_fortran_order;
+    array.shape.assign(file.m_shape.begin(), file.m_shape.end());
+    array.bytes.resize(file.m_n_bytes);
+    if (file.m_n_bytes > 0) std::memcpy(array.bytes.data(), file.m_buffer, file.m_n_bytes);
+    for (const Known& entry : kKnown) {
+      if (file.m_typestring != entry.descr) continue;
+      array.dtype = entry.dtype;
+      return array;
+    }
+    throw FileError(path + " holds elements of type '" + file.m_typestring +
+                    "', expected float16, float32, float64, int64 or bool, little-endian");
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw FileError(path + " is not a .npy file: " + error.what());
+  }
+}
+
+template <class T>
+void write_npy(const std::string& path, const std::vector<coca::Index>& shape,
+               const std::vector<T>& values) {
+  std::ofstream stream(path, std::ios::binary);
+  // xtensor has no name for half, so the header is written for the type by its own name.
+  const std::vector<std::size_t> extents(shape.begin(), shape.end());
+  xt::detail::write_header(stream, known(dtype_of<T>()).descr, false, extents);
+  stream.write(reinterpret_cast<const char*>(values.data()),
+               static_cast<std::streamsize>(values.size() * sizeof(T)));
+  stream.close();
+  if (!stream) throw FileError(path + " cannot be written");
+}
+
+template void write_npy(const std::string&, const std::vector<coca::Index>&,
+                        const std::vector<Eigen::half>&);
+template void write_npy(const std::string&, const std::vector<coca::Index>&,
+                        const std::vector<float>&);
+template void write_npy(const std::string&, const std::vector<coca::Index>&,
+                        const std::vector<double>&);
+
+}  // namespace attend

@@ -1,0 +1,3 @@
+#include "run_impl.hpp"
+
+template void attend::run<double>(const Arguments&, const Inputs&);
