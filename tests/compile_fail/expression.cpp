@@ -1,4 +1,4 @@
-// EXPECT: TensorLike
+// EXPECT: satisf(y|action of) [^A-Za-z]*TensorLike
 #include "coca/coca.hpp"
 
 void call(Eigen::MatrixXf& out, const Eigen::MatrixXf& x) {

@@ -109,24 +109,38 @@ def rotate(x, positions, layout, rotary_dim=None, base=10000.0):
     return torch.cat([turned, still], dim=-1)
 
 
-def coca_scores(q, x, positions, form):
-    """Scores [B, H, N, N] of queries q [B, N, H, D] and the raw projection x [B, N, Hk, D], half-split."""
-    half = q.shape[-1] // 2
-    t = torch.relu((x[..., :half] + x[..., half:]) / 2)
-    t = repeat_heads(torch.cat([t, t], dim=-1), q.shape[2])
+def pair_members(x, layout):
+    """The two members of every pair, each half as wide as x."""
+    if layout == "interleaved":
+        return x[..., 0::2], x[..., 1::2]
+    return x.chunk(2, dim=-1)
+
+
+def on_both_members(half, layout):
+    """The full-width tensor with `half` on both members of every pair."""
+    if layout == "interleaved":
+        return half.repeat_interleave(2, dim=-1)
+    return torch.cat([half, half], dim=-1)
+
+
+def coca_scores(q, x, positions, form, layout="half-split"):
+    """Scores [B, H, N, N] of queries q [B, N, H, D] and the raw projection x [B, N, Hk, D]."""
+    first, second = pair_members(x, layout)
+    t = on_both_members(torch.relu((first + second) / 2), layout)
+    t = repeat_heads(t, q.shape[2])
     if form == "constrained":
-        mean = (q[..., :half] + q[..., half:]) / 2
-        q = torch.cat([mean, mean], dim=-1)
-    turned_q = rotate(q, positions, "half-split")
+        first, second = pair_members(q, layout)
+        q = on_both_members((first + second) / 2, layout)
+    turned_q = rotate(q, positions, layout)
     if form == "strict":
         # One key for every (query, key) pair: q_m o t_n, turned to n.
         keys = torch.einsum("bmhd,bnhd->bmnhd", q, t)
         batch, m, n, heads, dim = keys.shape
         keys = keys.permute(0, 1, 3, 2, 4).reshape(batch * m * heads, n, 1, dim)
-        keys = rotate(keys, positions, "half-split").reshape(batch, m, heads, n, dim)
+        keys = rotate(keys, positions, layout).reshape(batch, m, heads, n, dim)
         scores = torch.einsum("bmhd,bmhnd->bhmn", turned_q, keys)
     else:
-        scores = torch.einsum("bmhd,bnhd,bmhd->bhmn", q, rotate(t, positions, "half-split"), turned_q)
+        scores = torch.einsum("bmhd,bnhd,bmhd->bhmn", q, rotate(t, positions, layout), turned_q)
     return scores / math.sqrt(q.shape[-1])
 
 
@@ -172,6 +186,23 @@ def main():
     q, x, v = rand(1, 150, 2, 16), rand(1, 150, 1, 16), rand(1, 150, 1, 16)
     out, lse = finish(coca_scores(q, x, torch.arange(150), "slack"), v, causal(150, 150))
     save("coca_slack_long", q=q, k=x, v=v, out=out, lse=lse)
+
+    # The layout of the paper's equations; its code has the other one.
+    q, x, v = rand(1, 33, 4, 16), rand(1, 33, 2, 16), rand(1, 33, 2, 16)
+    for form in ("strict", "slack"):
+        out, lse = finish(coca_scores(q, x, torch.arange(33), form, "interleaved"), v, causal(33, 33))
+        save(f"coca_{form}_interleaved", q=q, k=x, v=v, out=out, lse=lse)
+    # Of all schemes only slack can tell where a sequence starts, so only it shows a lost first_key.
+    positions = torch.arange(1_000_000, 1_000_033)
+    out, lse = finish(coca_scores(q, x, positions, "slack"), v, causal(33, 33))
+    save("coca_slack_far", q=q, k=x, v=v, out=out, lse=lse)
+
+    # Queries 0 and 4 see nothing: zeros, and an lse of -inf.
+    q, k, v = rand(1, 7, 2, 8), rand(1, 70, 2, 8), rand(1, 70, 2, 8)
+    mask = torch.rand(1, 2, 7, 70) < 0.4
+    mask[:, :, [0, 4], :] = False
+    sdpa("sdpa_hidden_rows", q, k, v, attn_mask=mask)
+    np.save(DATA / "sdpa_hidden_rows.mask.npy", mask.numpy().astype(np.float32))
 
     (DATA / "VERSIONS.txt").write_text(
         f"Written by tests/golden/make_golden.py with Python {platform.python_version()}, "
