@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "coca/coca.hpp"
+#include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
 #include "support/random.hpp"
@@ -32,8 +33,8 @@ double apart(const A& a, const B& b) {
     for (Index j = 0; j < x.shape[1]; ++j)
       for (Index k = 0; k < x.shape[2]; ++k)
         for (Index l = 0; l < x.shape[3]; ++l) {
-          result = std::max(result, std::fabs(static_cast<double>(x(i, j, k, l)) -
-                                              static_cast<double>(y(i, j, k, l))));
+          result =
+              worse(result, static_cast<double>(x(i, j, k, l)), static_cast<double>(y(i, j, k, l)));
         }
   return result;
 }
@@ -91,7 +92,7 @@ TEST_CASE("the same numbers give the same bits, however they lie in memory", "[a
     for (Index n = 0; n < 70; ++n)
       for (Index i = 0; i < 12; ++i)
         difference =
-            std::max(difference, static_cast<double>(std::fabs(om(n, i) - out(1, n, 3, i))));
+            worse(difference, static_cast<double>(om(n, i)), static_cast<double>(out(1, n, 3, i)));
     // One head beside the others shares tiles with them, alone it does not: the products may round
     // differently, by an ulp or two of values below 1.
     CHECK(difference <= 4.0 * std::numeric_limits<float>::epsilon());

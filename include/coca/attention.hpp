@@ -166,6 +166,59 @@ void check_keys(const S& scheme, const TensorView<const K>& k) {
   }
 }
 
+/// Whether the types of a call fit together; if not, the one message that says why not, and
+/// nothing after it.
+template <class Out, class Q, class K, class V, class S, class M, class D>
+constexpr bool checked_types() {
+  if constexpr (!(TensorLike<Out> && TensorLike<Q> && TensorLike<K> && TensorLike<V>)) {
+    static_assert(TensorLike<Out> && TensorLike<Q> && TensorLike<K> && TensorLike<V>,
+                  "coca::attention: out, q, k and v must be tensors with four axes, or matrices, "
+                  "with memory behind them; evaluate expressions first");
+    return false;
+  } else {
+    constexpr bool writable = !std::is_const_v<typename ValueOf<ViewOf<Out>>::type>;
+    constexpr bool elements = Element<ElementOf<Out>> && Element<ElementOf<Q>> &&
+                              Element<ElementOf<K>> && Element<ElementOf<V>>;
+    if constexpr (!writable) {
+      static_assert(writable, "coca::attention: out is const, so nothing can be written to it");
+      return false;
+    } else if constexpr (!elements) {
+      static_assert(elements,
+                    "coca::attention: elements must be float, double, Eigen::bfloat16 or "
+                    "Eigen::half");
+      return false;
+    } else if constexpr (!Compatible<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>) {
+      static_assert(Compatible<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>,
+                    "coca::attention: double goes with double only; convert, or use one type");
+      return false;
+    } else if constexpr (!Scheme<S, Accumulator<ElementOf<Q>>>) {
+      static_assert(Scheme<S, Accumulator<ElementOf<Q>>>,
+                    "coca::attention: the scheme lacks a member, or has it with another type; see "
+                    "SchemeDefaults in coca/scheme/scheme.hpp");
+      return false;
+    } else if constexpr (!Mask<M>) {
+      static_assert(Mask<M>,
+                    "coca::attention: the mask lacks a member, or has it with another type; see "
+                    "MaskDefaults in coca/mask/mask.hpp");
+      return false;
+    } else if constexpr (!Device<D>) {
+      static_assert(Device<D>,
+                    "coca::attention: the device must be Eigen::DefaultDevice or "
+                    "Eigen::ThreadPoolDevice");
+      return false;
+    } else {
+      // A hook that is there under its name but cannot be called would be passed over in silence.
+      static_assert(
+          !requires { &S::logit; } || TransformsLogits<S, Accumulator<ElementOf<Q>>>,
+          "coca::attention: the scheme's logit must be `T logit(T, const Site&) const`");
+      static_assert(
+          !requires { &M::bias; } || Biased<M>,
+          "coca::attention: the mask's bias must be `number bias(const Site&) const`");
+      return true;
+    }
+  }
+}
+
 template <class Out, class Q, class K, class V, class S, class M, class D>
 void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
                    const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
@@ -238,30 +291,15 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
 /// Throws std::invalid_argument, naming argument, value and expectation, before anything is
 /// written: for shapes that do not fit together, the scheme or the mask, for an output that
 /// overlaps an input or itself, and for options out of range.
-template <TensorLike Out, TensorLike Q, TensorLike K, TensorLike V, class S, class M = Full,
+template <class Out, class Q, class K, class V, class S, class M = Full,
           class D = Eigen::DefaultDevice>
 void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},
                const AttentionOptions& options = {}, const D& device = {}) {
-  using TOut = ElementOf<Out>;
-  using TQ = ElementOf<Q>;
-  using TK = ElementOf<K>;
-  using TV = ElementOf<V>;
-  static_assert(!std::is_const_v<typename detail::ValueOf<ViewOf<Out>>::type>,
-                "coca::attention: out is const, so nothing can be written to it");
-  static_assert(Element<TOut> && Element<TQ> && Element<TK> && Element<TV>,
-                "coca::attention: elements must be float, double, Eigen::bfloat16 or Eigen::half");
-  static_assert(Compatible<TOut, TQ, TK, TV>,
-                "coca::attention: double goes with double only; convert, or use one type");
-  static_assert(
-      Scheme<S, Accumulator<TQ>>,
-      "coca::attention: the scheme lacks a member; see SchemeDefaults in coca/scheme/scheme.hpp");
-  static_assert(Mask<M>,
-                "coca::attention: the mask lacks a member; see MaskDefaults in coca/mask/mask.hpp");
-  static_assert(
-      Device<D>,
-      "coca::attention: the device must be Eigen::DefaultDevice or Eigen::ThreadPoolDevice");
-  detail::run_attention<TOut, TQ, TK, TV>(tensor_view(out), tensor_view(q), tensor_view(k),
-                                          tensor_view(v), scheme, mask, options, device);
+  if constexpr (detail::checked_types<Out, const Q, const K, const V, S, M, D>()) {
+    detail::run_attention<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>(
+        tensor_view(out), tensor_view(q), tensor_view(k), tensor_view(v), scheme, mask, options,
+        device);
+  }
 }
 
 /// Bytes of work memory that a call with these tensors and this scheme takes from the calling

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "coca/coca.hpp"
+#include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/npy.hpp"
 #include "support/random.hpp"
@@ -74,7 +75,7 @@ struct Folder {
     REQUIRE(result.values.size() == expected.size());
     double most = 0.0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      most = std::max(most, std::fabs(result.values[i] - static_cast<double>(expected[i])));
+      most = worse(most, result.values[i], static_cast<double>(expected[i]));
     }
     return most;
   }

@@ -1,4 +1,4 @@
-// EXPECT: satisf(y|action of) [^A-Za-z]*TensorLike
+// EXPECT: must be tensors with four axes, or matrices, with memory behind them
 #include "coca/coca.hpp"
 
 void call(Eigen::MatrixXf& out, const Eigen::MatrixXf& x) {

@@ -1,4 +1,4 @@
-// EXPECT: the mask lacks a member; see MaskDefaults
+// EXPECT: the mask lacks a member, or has it with another type
 #include "coca/coca.hpp"
 
 struct Mine : coca::MaskDefaults {

@@ -1,4 +1,4 @@
-// EXPECT: the scheme lacks a member; see SchemeDefaults
+// EXPECT: the scheme lacks a member, or has it with another type
 #include "coca/coca.hpp"
 
 #ifdef COCA_MUST_COMPILE

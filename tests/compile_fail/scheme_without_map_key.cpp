@@ -1,4 +1,4 @@
-// EXPECT: the scheme lacks a member; see SchemeDefaults
+// EXPECT: the scheme lacks a member, or has it with another type
 #include "coca/coca.hpp"
 
 // Every member but one. Nothing is inherited, so nothing stands in for what is missing.

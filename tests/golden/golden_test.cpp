@@ -29,15 +29,6 @@ Tensor<T> golden_tensor(const std::string& name, const std::string& tensor) {
   return x;
 }
 
-/// The larger of `most` and |actual - expected|; infinite where one of them is NaN or infinite and
-/// the other is not the same.
-double worse(double most, double actual, double expected) {
-  if (actual == expected) return most;
-  const double difference = std::fabs(actual - expected);
-  return std::isnan(difference) ? std::numeric_limits<double>::infinity()
-                                : std::max(most, difference);
-}
-
 /// Runs one case in T and compares out and lse. `coca` says how scores are bounded.
 template <class T, class S, class M>
 void compare_in(const std::string& name, const S& scheme, const M& mask, AttentionOptions options,

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "coca/position/frequencies.hpp"
+#include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -23,10 +24,8 @@ double error_at(const AngleTable& table, Position n) {
   for (std::size_t j = 0; j < frequencies.size(); ++j) {
     const long double angle =
         static_cast<long double>(n) * static_cast<long double>(frequencies[j]);
-    worst = std::max(
-        worst, static_cast<double>(std::fabs(static_cast<long double>(c[j]) - std::cos(angle))));
-    worst = std::max(
-        worst, static_cast<double>(std::fabs(static_cast<long double>(s[j]) - std::sin(angle))));
+    worst = test::worse(worst, static_cast<double>(c[j]), static_cast<double>(std::cos(angle)));
+    worst = test::worse(worst, static_cast<double>(s[j]), static_cast<double>(std::sin(angle)));
   }
   return worst;
 }

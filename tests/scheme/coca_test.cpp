@@ -139,7 +139,7 @@ TEST_CASE("slack is strict exactly where both members of every query pair are eq
 }
 
 TEST_CASE(
-    "slack minus strict is t (a - b) sin(n theta) [(a + b) cos(m theta) + (a - b) sin(m theta)]",
+    "strict minus slack is t (a - b) sin(n theta) [(a + b) cos(m theta) + (a - b) sin(m theta)]",
     "[scheme]") {
   Random random(5);
   const coca::Rope rope({.dim = 2, .inv_freq = {0.37}});

@@ -82,7 +82,16 @@ Bounds attention_bounds(double magnitude, double added, double value_max, Index 
           2.0 * score + 2.0 * u * range + weight + sum + 8.0 * u};
 }
 
-/// The largest |a - b|; infinite where one is NaN and the other is not, or infinities differ.
+/// The larger of `most` and |actual - expected|; infinite where one of them is NaN or infinite and
+/// the other is not the same.
+inline double worse(double most, double actual, double expected) {
+  if (actual == expected) return most;
+  const double difference = std::fabs(actual - expected);
+  return std::isnan(difference) ? std::numeric_limits<double>::infinity()
+                                : std::max(most, difference);
+}
+
+/// The largest |a - b|, by `worse`; two NaN agree.
 template <class T>
 double largest_difference(const Tensor<T>& a, const Tensor<double>& b) {
   double result = 0.0;
@@ -90,12 +99,8 @@ double largest_difference(const Tensor<T>& a, const Tensor<double>& b) {
   const auto y = b.view();
   Tensor<T>::for_each(x.shape, [&](Index i, Index j, Index k, Index l) {
     const auto left = static_cast<double>(x(i, j, k, l));
-    const double right = y(i, j, k, l);
-    if (std::isnan(left) && std::isnan(right)) return;
-    if (left == right) return;
-    const double difference = std::fabs(left - right);
-    result = std::isnan(difference) ? std::numeric_limits<double>::infinity()
-                                    : std::max(result, difference);
+    if (std::isnan(left) && std::isnan(y(i, j, k, l))) return;
+    result = worse(result, left, y(i, j, k, l));
   });
   return result;
 }

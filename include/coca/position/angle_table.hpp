@@ -18,14 +18,13 @@ namespace coca::inline v0 {
 
 namespace detail {
 
-/// cos and sin of n * frequency. The product is taken exactly (n * frequency = p + e, |e| tiny),
-/// because its rounding alone would cost 1e-9 radians at ten million tokens.
+/// cos and sin of n * frequency. The product is taken exactly, n * frequency = p + e, because its
+/// rounding alone would cost 1e-9 radians at ten million tokens.
 inline std::pair<double, double> exact_cos_sin(double n, double frequency) {
   const double p = n * frequency;
   const double e = std::fma(n, frequency, -p);
-  const double c = std::cos(p);
-  const double s = std::sin(p);
-  return {c - e * s, s + e * c};
+  return {std::cos(p) * std::cos(e) - std::sin(p) * std::sin(e),
+          std::sin(p) * std::cos(e) + std::cos(p) * std::sin(e)};
 }
 
 }  // namespace detail
