@@ -14,6 +14,10 @@ declare -A packages=(
 
 wanted=()
 for purpose in "$@"; do
+  if [ -z "${packages[$purpose]:-}" ]; then
+    echo "install_deps.sh: unknown purpose '$purpose'; there are: ${!packages[*]}" >&2
+    exit 2
+  fi
   read -ra names <<<"${packages[$purpose]}"
   wanted+=("${names[@]}")
 done
@@ -34,7 +38,13 @@ done
 
 echo "Installing ${missing[*]}"
 as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "Not root, and no sudo here. As root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
 "${as_root[@]}" apt-get update -qq
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
   "${missing[@]}" >/dev/null

@@ -10,7 +10,18 @@ shift || true
 scripts/install_deps.sh build tests examples
 case $preset in clang*) scripts/install_deps.sh checks ;; esac
 
+if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache >/dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+
+# The sanitizers of GCC 12 and clang 14 do not start where the kernel randomises addresses by more
+# bits than they know of. A container may forbid setarch, so it is tried first.
+run=()
+case $preset in *san*)
+  if setarch "$(uname -m)" -R true 2>/dev/null; then run=(setarch "$(uname -m)" -R); fi ;;
+esac
+
 jobs=$(nproc)
 cmake --preset "$preset"
 cmake --build --preset "$preset" --parallel "$jobs"
-ctest --preset "$preset" --parallel "$jobs" "$@"
+"${run[@]}" ctest --preset "$preset" --parallel "$jobs" "$@"

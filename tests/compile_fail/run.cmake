@@ -5,8 +5,10 @@ if(NOT first_line MATCHES "^// EXPECT: (.+)$")
   message(FATAL_ERROR "${SOURCE} does not start with // EXPECT: and a regular expression")
 endif()
 set(expected "${CMAKE_MATCH_1}")
-set(command ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE})
-foreach(directory IN LISTS EIGEN)
+# INCLUDES is separated by |, as a list would be split on its way here.
+string(REPLACE "|" ";" INCLUDES "${INCLUDES}")
+set(command ${COMPILER} -std=c++20 -fsyntax-only)
+foreach(directory IN LISTS INCLUDES)
   list(APPEND command -isystem ${directory})
 endforeach()
 

@@ -8,13 +8,17 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK})
 set(options -D CMAKE_CXX_COMPILER=${COMPILER})
+# Not empty where Eigen is installed in a place of its own.
+if(EIGEN3_DIR)
+  list(APPEND options -D Eigen3_DIR=${EIGEN3_DIR})
+endif()
 if(WAY STREQUAL add_subdirectory)
   list(APPEND options -D COCA_SOURCE=${SOURCE})
 else()
   run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/library ${options} -D COCA_BUILD_TESTS=OFF
     -D COCA_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${WORK}/prefix)
   run(${CMAKE_COMMAND} --install ${WORK}/library)
-  list(APPEND options -D CMAKE_PREFIX_PATH=${WORK}/prefix)
+  list(APPEND options -D CMAKE_PREFIX_PATH=${WORK}/prefix -D COCA_VERSION=${VERSION})
 endif()
 run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${WORK}/build ${options})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
