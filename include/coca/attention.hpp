@@ -155,7 +155,7 @@ void check_keys(const S& scheme, const TensorView<const K>& k) {
     for (Index b = 0; b < k.shape[0]; ++b) {
       for (Index n = 0; n < k.shape[1]; ++n) {
         for (Index h = 0; h < k.shape[2]; ++h) {
-          const auto row = token_row(k, b, n, h, scratch.data());
+          const auto row = token_row(tile_engine<T>(target()), k, b, n, h, scratch.data());
           if (const char* defect = scheme.key_defect(row)) {
             reject(std::string("k").append(list_text(std::array<Index, 3>{b, n, h})), defect,
                    "what its scheme allows: 0 or more");
@@ -318,8 +318,9 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme)
                              .query_dim = queries.shape[3],
                              .value_dim = values.shape[3]};
   const Index score_dim = scheme.score_dim(shape.query_dim);
-  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), shape,
-                                  score_dim, keys.shape[3]);
+  const detail::ForwardWidths<T> widths(detail::tile_engine<T>(target()), shape, score_dim,
+                                        keys.shape[3]);
+  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), widths);
 }
 
 }  // namespace coca::inline v0

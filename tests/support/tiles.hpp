@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "coca/kernel/tile_engine.hpp"
 #include "coca/mask/mask.hpp"
 #include "support/random.hpp"
 
@@ -37,11 +38,11 @@ bool classifies_rightly(const M& mask, Index queries, Index keys, Index query_of
   return true;
 }
 
-/// Counts what the kernel is told about tiles and how often it asks about pairs.
+/// Counts what the kernel is told about tiles and how often it asks about pairs. The kernel cuts a
+/// mixed tile into parts of a few rows and a panel of keys, and asks again.
 struct TileCounts {
-  std::atomic<Index> empty{0}, full{0}, mixed{0}, pairs{0};
-  Index visited() const { return full + mixed; }
-  Index all() const { return visited() + empty; }
+  std::atomic<Index> computed{0};  ///< pairs in tiles or parts that were not empty
+  std::atomic<Index> asked{0};     ///< pairs that `visible` was asked about
 };
 
 template <class M>
@@ -52,13 +53,16 @@ struct Counted : coca::MaskDefaults {
 
   coca::Coverage classify(const coca::MaskTile& tile) const {
     const coca::Coverage coverage = mask.classify(tile);
-    if (coverage == coca::Coverage::empty) ++counts.empty;
-    if (coverage == coca::Coverage::full) ++counts.full;
-    if (coverage == coca::Coverage::mixed) ++counts.mixed;
+    const Index keys = tile.key_end - tile.key_begin;
+    const bool whole = keys == coca::detail::kTileKeys;
+    if (coverage == coca::Coverage::full || (coverage == coca::Coverage::mixed && !whole)) {
+      const Index heads = tile.head_end - tile.head_begin;
+      counts.computed += (tile.query_end - tile.query_begin) * heads * keys;
+    }
     return coverage;
   }
   bool visible(const coca::Site& site) const {
-    ++counts.pairs;
+    ++counts.asked;
     return mask.visible(site);
   }
 };

@@ -119,7 +119,7 @@ constexpr auto view(X&& x) {
       constexpr bool row_major =
           static_cast<int>(Bare::Layout) == static_cast<int>(Eigen::RowMajor);
       const auto axis = static_cast<std::size_t>(row_major ? rank - 1 - i : i);
-      result.shape[axis] = static_cast<Index>(x.dimension(axis));
+      result.shape[axis] = static_cast<Index>(x.dimensions()[axis]);
       result.strides[axis] = step;
       step *= result.shape[axis];
     }

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdlib>
+#include <string_view>
+
+/// One binary, the best instruction set at run time.
+///
+/// Most programs are built for the oldest processor they may meet. The hot loops of this library are
+/// therefore compiled several times, once for each instruction set below, and the best one that the
+/// processor has is taken when the program runs. Needs GCC or clang on x86-64; elsewhere, or with
+/// COCA_SINGLE_TARGET defined, there is only what the compiler was told.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(COCA_SINGLE_TARGET)
+#define COCA_MULTI_TARGET 1
+#else
+#define COCA_MULTI_TARGET 0
+#endif
+
+namespace coca::inline v0 {
+
+/// An instruction set the hot loops may be compiled for.
+enum class Target {
+  baseline,  ///< what the compiler was told to build for
+  avx2,      ///< AVX2 and FMA
+  avx512,    ///< AVX-512 F, BW, DQ and VL
+};
+
+inline const char* target_name(Target target) {
+  switch (target) {
+    case Target::avx2:
+      return "avx2";
+    case Target::avx512:
+      return "avx512";
+    default:
+      return "baseline";
+  }
+}
+
+namespace detail {
+
+/// Whether this program has code for a target and this processor can run it.
+inline bool target_available(Target target) {
+#if COCA_MULTI_TARGET
+  if (target == Target::avx512) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  }
+  if (target == Target::avx2) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+#endif
+  return target == Target::baseline;
+}
+
+inline Target choose_target() {
+  // A name in the environment holds the library to one target, for tests and comparisons.
+  if (const char* name = std::getenv("COCA_TARGET")) {
+    for (const Target target : {Target::baseline, Target::avx2, Target::avx512}) {
+      if (std::string_view(name) == target_name(target) && target_available(target)) return target;
+    }
+  }
+  for (const Target target : {Target::avx512, Target::avx2}) {
+    if (target_available(target)) return target;
+  }
+  return Target::baseline;
+}
+
+}  // namespace detail
+
+/// The instruction set in use, chosen when first asked: the best available, or the one named by the
+/// environment variable COCA_TARGET if it is available.
+inline Target target() {
+  static const Target chosen = detail::choose_target();
+  return chosen;
+}
+
+}  // namespace coca::inline v0

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "coca/core/scalar.hpp"
+#include "coca/core/target.hpp"
+
+/// The hot loops of a tile, for each instruction set, behind one table of functions. They know
+/// numbers and layouts only: no scheme, no mask, no option.
+///
+/// Layouts. Queries, scores, weights and sums are row-major. Keys and values are cut into panels, a
+/// few vectors wide: a panel of keys holds, for each coordinate, `panel` keys side by side; a panel
+/// of values holds, for each key, so many columns side by side, the last ones fewer (panel_width).
+namespace coca::inline v0::detail {
+
+/// Keys in a tile. 128 keys of 128 floats are 64 KB: with their values they stay in L2, and one
+/// panel of them in L1.
+inline constexpr Index kTileKeys = 128;
+
+/// Width of the panel of values that starts `remaining` columns, whole vectors, before the end.
+constexpr Index panel_width(Index panel, Index remaining) {
+  while (panel > remaining) panel /= 2;
+  return panel;
+}
+
+template <Real T>
+struct TileEngine {
+  Index vector;     ///< numbers in a vector; rows of sums are padded to this
+  Index panel;      ///< keys, or columns, in a panel
+  Index row_group;  ///< rows that share the loads of a panel
+
+  /// rows [keys x depth] -> panels. Keys up to the next whole panel are filled with 0.
+  void (*pack_keys)(const T* rows, T* panels, Index keys, Index depth);
+
+  /// scores[rows x keys first .. last] = queries[rows x depth] . panels^T, first and last whole
+  /// vectors. Rows of scores are kTileKeys apart, rows of queries `depth`.
+  void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
+                 Index depth);
+
+  /// The largest of `count` scores, whole vectors of them; NaN is passed over.
+  T (*largest)(const T* scores, Index count);
+
+  /// Replaces `count` scores, whole vectors of them, by 2^(score - maximum), and returns their sum.
+  T (*exponentiate)(T* scores, Index count, T maximum);
+
+  /// row *= factor
+  void (*rescale)(T* row, Index count, T factor);
+
+  /// sums[rows x columns] += weights[rows x keys] . values, over the keys from `first_key` on, to
+  /// which `weights` points. Panels are kTileKeys rows apart; columns is a multiple of `vector`.
+  /// Rows of weights are kTileKeys apart, rows of sums `columns`.
+  void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
+                     Index keys, Index columns);
+
+  /// Whether `count` numbers, whole vectors of them, are all finite.
+  bool (*all_finite)(const T* values, Index count);
+
+  /// Elements of a narrow type as T; `count` is any.
+  void (*widen_half)(const std::uint16_t* from, T* to, Index count);
+  void (*widen_bfloat16)(const std::uint16_t* from, T* to, Index count);
+};
+
+}  // namespace coca::inline v0::detail
+
+#define COCA_TARGET_NAMESPACE baseline
+#if defined(__AVX512F__)
+#define COCA_TARGET_BYTES 64
+#elif defined(__AVX__)
+#define COCA_TARGET_BYTES 32
+#else
+#define COCA_TARGET_BYTES 16
+#endif
+#include "coca/kernel/tile_engine.inc"
+
+#if COCA_MULTI_TARGET
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define COCA_TARGET_NAMESPACE avx2
+#define COCA_TARGET_BYTES 32
+#include "coca/kernel/tile_engine.inc"
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#endif
+#define COCA_TARGET_NAMESPACE avx512
+#define COCA_TARGET_BYTES 64
+#include "coca/kernel/tile_engine.inc"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // COCA_MULTI_TARGET
+
+namespace coca::inline v0::detail {
+
+/// The functions for one target, which must be available.
+template <Real T>
+const TileEngine<T>& tile_engine(Target which) {
+#if COCA_MULTI_TARGET
+  if (which == Target::avx512) return avx512::kEngine<T>;
+  if (which == Target::avx2) return avx2::kEngine<T>;
+#endif
+  return baseline::kEngine<T>;
+}
+
+}  // namespace coca::inline v0::detail

@@ -1,0 +1,219 @@
+#include "coca/kernel/tile_engine.hpp"
+
+#include <bit>
+#include <cmath>
+#include <vector>
+
+#include "support/bounds.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+/// Every function of every instruction set that this machine can run.
+namespace {
+
+using namespace coca::detail;
+using coca::Index;
+using coca::Target;
+
+template <class Visit>
+void for_each_target(Visit&& visit) {
+  for (const Target target : {Target::baseline, Target::avx2, Target::avx512}) {
+    if (!target_available(target)) continue;
+    INFO(coca::target_name(target));
+    visit(target);
+  }
+}
+
+template <class T>
+std::vector<T> random_numbers(Index count, test::Random& random) {
+  std::vector<T> x(static_cast<std::size_t>(count));
+  for (T& value : x) value = static_cast<T>(random.uniform());
+  return x;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(101);
+  for_each_target([&](Target target) {
+    const TileEngine<T>& engine = tile_engine<T>(target);
+    for (const Index rows : {1, 2, 3, 5, 6, 7, 8, 13, 64}) {
+      for (const Index keys : {1, 17, 32, 100, 128}) {
+        const Index depth = random.integer(1, 70);
+        const auto q = random_numbers<T>(rows * depth, random);
+        const auto k = random_numbers<T>(keys * depth, random);
+        std::vector<T> panels(static_cast<std::size_t>(kTileKeys * depth));
+        std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys));
+        engine.pack_keys(k.data(), panels.data(), keys, depth);
+        const Index end = (keys + engine.vector - 1) / engine.vector * engine.vector;
+        const Index first = random.integer(0, end / engine.vector - 1) * engine.vector;
+        engine.scores(q.data(), panels.data(), scores.data(), rows, first, end, depth);
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index key = first; key < end; ++key) {
+            double sum = 0.0;
+            for (Index i = 0; i < depth && key < keys; ++i) {
+              sum += static_cast<double>(q[static_cast<std::size_t>(r * depth + i)]) *
+                     static_cast<double>(k[static_cast<std::size_t>(key * depth + i)]);
+            }
+            worst = test::worse(
+                worst, static_cast<double>(scores[static_cast<std::size_t>(r * kTileKeys + key)]),
+                sum);
+          }
+        }
+        // Operands are below 1.
+        CHECK(worst <= test::sum_error(static_cast<double>(depth), test::kUnit<T>) *
+                           static_cast<double>(depth));
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(102);
+  for_each_target([&](Target target) {
+    const TileEngine<T>& engine = tile_engine<T>(target);
+    for (const Index rows : {1, 5, 8, 64}) {
+      for (const Index vectors : {1, 2, 3, 5, 8, 15}) {
+        const Index columns = vectors * engine.vector;
+        const Index first = random.integer(0, 100);
+        const Index keys = random.integer(1, kTileKeys - first);
+        const auto weights = random_numbers<T>(rows * kTileKeys, random);
+        const auto values = random_numbers<T>(kTileKeys * columns, random);
+        auto sums = random_numbers<T>(rows * columns, random);
+        const auto before = sums;
+        // Value of a key and column in the panels.
+        const auto value = [&](Index key, Index column) {
+          Index start = 0;
+          Index width = panel_width(engine.panel, columns);
+          for (; column >= start + width; width = panel_width(engine.panel, columns - start)) {
+            start += width;
+          }
+          return values[static_cast<std::size_t>(start * kTileKeys + key * width + column - start)];
+        };
+        engine.add_values(weights.data() + first, values.data(), sums.data(), rows, first, keys,
+                          columns);
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index c = 0; c < columns; ++c) {
+            const auto at = static_cast<std::size_t>(r * columns + c);
+            auto sum = static_cast<double>(before[at]);
+            for (Index key = first; key < first + keys; ++key) {
+              sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
+                     static_cast<double>(value(key, c));
+            }
+            worst = test::worse(worst, static_cast<double>(sums[at]), sum);
+          }
+        }
+        const auto terms = static_cast<double>(keys + 1);
+        CHECK(worst <= test::sum_error(terms, test::kUnit<T>) * terms);
+      }
+    }
+  });
+}
+
+TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<float>(target);
+    // Floats from -0 down to -126, one in 64; below that the result is 0.
+    double worst = 0.0;
+    for (std::uint32_t bits = 0x80000000U; bits + 15 * 64 < 0xC2FC0000U; bits += 16 * 64) {
+      float x[16], y[16];
+      for (std::uint32_t i = 0; i < 16; ++i) x[i] = y[i] = std::bit_cast<float>(bits + 64 * i);
+      engine.exponentiate(y, 16, 0.0F);
+      for (int i = 0; i < 16; ++i) {
+        const double exact = std::exp2(static_cast<double>(x[i]));
+        const auto nearest = static_cast<float>(exact);
+        const double ulp = static_cast<double>(std::nextafter(nearest, 2.0F * nearest) - nearest);
+        worst = std::max(worst, std::fabs(static_cast<double>(y[i]) - exact) / ulp);
+      }
+    }
+    CHECK(worst <= 2.0);
+
+    const auto& wide = tile_engine<double>(target);
+    double worst_wide = 0.0;
+    for (int i = 0; i < 40000; ++i) {
+      double x[16], y[16];
+      for (int j = 0; j < 16; ++j) x[j] = y[j] = -1022.0 * (16 * i + j) / 640000.0;
+      wide.exponentiate(y, 16, 0.0);
+      for (int j = 0; j < 16; ++j) {
+        const long double exact = std::exp2(static_cast<long double>(x[j]));
+        const auto nearest = static_cast<double>(exact);
+        const double ulp = std::nextafter(nearest, 2.0 * nearest) - nearest;
+        worst_wide =
+            std::max(worst_wide,
+                     static_cast<double>(std::fabs(static_cast<long double>(y[j]) - exact)) / ulp);
+      }
+    }
+    CHECK(worst_wide <= 2.0);
+  });
+}
+
+TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", float, double) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<T>(target);
+    std::vector<T> x(16, T(0));
+    x[1] = -T(0);
+    x[2] = -Limits::infinity();
+    x[3] = Limits::lowest();
+    x[4] = T(-5000);
+    x[5] = T(-1);
+    CHECK(engine.exponentiate(x.data(), 16, T(0)) == T(16 - 4) + T(0.5));
+    CHECK(x[0] == T(1));
+    CHECK(x[1] == T(1));
+    CHECK(x[2] == T(0));
+    CHECK(x[3] == T(0));
+    CHECK(x[4] == T(0));
+    CHECK(x[5] == T(0.5));
+    x[7] = Limits::quiet_NaN();
+    CHECK(std::isnan(engine.exponentiate(x.data(), 16, T(0))));
+    CHECK(std::isnan(x[7]));
+    CHECK_FALSE(std::isnan(x[6]));
+  });
+}
+
+TEMPLATE_TEST_CASE("largest and finite", "[kernel]", float, double) {
+  using T = TestType;
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<T>(target);
+    for (std::size_t at = 0; at < 48; ++at) {
+      std::vector<T> x(48, T(-3));
+      x[at] = T(2);
+      CHECK(engine.largest(x.data(), 48) == T(2));
+      CHECK(engine.all_finite(x.data(), 48));
+      x[at] = std::numeric_limits<T>::quiet_NaN();
+      CHECK(engine.largest(x.data(), 48) == T(-3));
+      CHECK_FALSE(engine.all_finite(x.data(), 48));
+      x[at] = -std::numeric_limits<T>::infinity();
+      CHECK_FALSE(engine.all_finite(x.data(), 48));
+    }
+  });
+}
+
+TEST_CASE("every half and every bfloat16 widens to itself", "[kernel]") {
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<float>(target);
+    std::vector<std::uint16_t> narrow(65536);
+    for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<std::uint16_t>(i);
+    std::vector<float> wide(narrow.size());
+    const auto same = [&](auto type) {
+      for (std::size_t i = 0; i < narrow.size(); ++i) {
+        const auto expected = static_cast<float>(std::bit_cast<decltype(type)>(narrow[i]));
+        if (std::isnan(expected)
+                ? !std::isnan(wide[i])
+                : std::bit_cast<std::uint32_t>(wide[i]) != std::bit_cast<std::uint32_t>(expected)) {
+          return false;
+        }
+      }
+      return true;
+    };
+    engine.widen_half(narrow.data(), wide.data(), 65536);
+    CHECK(same(Eigen::half{}));
+    engine.widen_bfloat16(narrow.data(), wide.data(), 65536);
+    CHECK(same(Eigen::bfloat16{}));
+  });
+}
