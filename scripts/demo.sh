@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install_deps.sh build examples
-cmake --preset native -D COCA_BUILD_TESTS=OFF -D COCA_WERROR=OFF -B build/demo >/dev/null
+cmake --preset release -D COCA_BUILD_TESTS=OFF -D COCA_WERROR=OFF -B build/demo >/dev/null
 cmake --build build/demo --parallel "$(nproc)" --target book_demo score_decay
 
 mkdir -p build/demo/out

@@ -31,7 +31,7 @@ TEST_CASE("scores that come in pieces give the softmax of the whole", "[kernel]"
   for (const std::size_t piece : {1UL, 63UL, 64UL, 7UL, 65UL}) {
     std::vector<double> tile = hidden_row<double>();
     std::copy_n(scores.begin() + static_cast<std::ptrdiff_t>(done), piece, tile.begin());
-    absorb_scores(engine<double>(), tile.data(), 80, state, sums.data(), 16);
+    engine<double>().softmax(tile.data(), 1, 80, &state, sums.data(), 16);
     for (std::size_t j = 0; j < piece; ++j) sums[0] += tile[j];
     done += piece;
   }
@@ -42,20 +42,20 @@ TEST_CASE("scores that come in pieces give the softmax of the whole", "[kernel]"
   CHECK(state.maximum == top);
   CHECK(state.sum == Approx(sum).epsilon(1e-14));
   CHECK(sums[0] == Approx(state.sum).epsilon(1e-14));  // values of 1 are rescaled as the sum is
-  CHECK(state.log_sum_exp() == Approx(top * std::log(2.0) + std::log(sum)).epsilon(1e-14));
+  CHECK(log_sum_exp(state) == Approx(top * std::log(2.0) + std::log(sum)).epsilon(1e-14));
 }
 
 TEST_CASE("hidden scores weigh exactly nothing", "[kernel]") {
   std::vector<float> tile = hidden_row<float>(), sums(16, 0.0F);
   SoftmaxState<float> state;
-  absorb_scores(engine<float>(), tile.data(), 16, state, sums.data(), 16);
+  engine<float>().softmax(tile.data(), 1, 16, &state, sums.data(), 16);
   CHECK(state.sum == 0.0F);
-  CHECK(state.log_sum_exp() == kMinusInfinity<float>);
+  CHECK(log_sum_exp(state) == kMinusInfinity<float>);
   CHECK(tile[0] == 0.0F);
 
   tile = hidden_row<float>();
   tile[1] = -1e30F;  // a low score, yet the only one
-  absorb_scores(engine<float>(), tile.data(), 16, state, sums.data(), 16);
+  engine<float>().softmax(tile.data(), 1, 16, &state, sums.data(), 16);
   CHECK(state.sum == 1.0F);
   CHECK(tile[0] == 0.0F);
   CHECK(tile[1] == 1.0F);
@@ -66,13 +66,12 @@ TEST_CASE("a NaN score makes its row NaN, an infinite one too", "[kernel]") {
     std::vector<float> tile(16, 0.0F), sums(16, 0.0F);
     tile[2] = bad;
     SoftmaxState<float> state;
-    absorb_scores(engine<float>(), tile.data(), 16, state, sums.data(), 16);
+    engine<float>().softmax(tile.data(), 1, 16, &state, sums.data(), 16);
     CHECK(std::isnan(state.sum));
   }
 }
 
 TEST_CASE("a sink is a logit without a value", "[kernel]") {
-  CHECK(SoftmaxState<double>::with_sink(2.0).log_sum_exp() == Approx(2.0).epsilon(1e-15));
-  CHECK(SoftmaxState<float>::with_sink(kMinusInfinity<float>).log_sum_exp() ==
-        kMinusInfinity<float>);
+  CHECK(log_sum_exp(state_with_sink(2.0)) == Approx(2.0).epsilon(1e-15));
+  CHECK(log_sum_exp(state_with_sink(kMinusInfinity<float>)) == kMinusInfinity<float>);
 }

@@ -24,6 +24,15 @@ void for_each_target(Visit&& visit) {
   }
 }
 
+/// 2^x of 16 numbers of at most 0, and their sum, by way of a row whose maximum so far is 0.
+template <class T>
+T exponentiate(const TileEngine<T>& engine, T* x) {
+  SoftmaxState<T> state{T(0), T(0)};
+  T sums[16] = {};
+  engine.softmax(x, 1, 16, &state, sums, 16);
+  return state.sum;
+}
+
 template <class T>
 std::vector<T> random_numbers(Index count, test::Random& random) {
   std::vector<T> x(static_cast<std::size_t>(count));
@@ -42,11 +51,12 @@ TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
       for (const Index keys : {1, 17, 32, 100, 128}) {
         const Index depth = random.integer(1, 70);
         const auto q = random_numbers<T>(rows * depth, random);
-        const auto k = random_numbers<T>(keys * depth, random);
+        const Index end = (keys + engine.vector - 1) / engine.vector * engine.vector;
+        auto k = random_numbers<T>(keys * depth, random);
+        k.resize(static_cast<std::size_t>(end * depth));
         std::vector<T> panels(static_cast<std::size_t>(kTileKeys * depth));
         std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys));
-        engine.pack_keys(k.data(), panels.data(), keys, depth);
-        const Index end = (keys + engine.vector - 1) / engine.vector * engine.vector;
+        engine.pack_keys(k.data(), panels.data(), end, depth);
         const Index first = random.integer(0, end / engine.vector - 1) * engine.vector;
         engine.scores(q.data(), panels.data(), scores.data(), rows, first, end, depth);
         double worst = 0.0;
@@ -81,17 +91,16 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
         const Index first = random.integer(0, 100);
         const Index keys = random.integer(1, kTileKeys - first);
         const auto weights = random_numbers<T>(rows * kTileKeys, random);
-        const auto values = random_numbers<T>(kTileKeys * columns, random);
+        const Index dim = columns - random.integer(0, engine.vector - 1);
+        const auto rows_of_values = random_numbers<T>(kTileKeys * dim, random);
+        std::vector<T> values(static_cast<std::size_t>(kTileKeys * columns), T(9));
+        for (Index key = 0; key < kTileKeys; ++key) {
+          engine.pack_value(rows_of_values.data() + key * dim, values.data(), key, dim);
+        }
         auto sums = random_numbers<T>(rows * columns, random);
         const auto before = sums;
-        // Value of a key and column in the panels.
         const auto value = [&](Index key, Index column) {
-          Index start = 0;
-          Index width = panel_width(engine.panel, columns);
-          for (; column >= start + width; width = panel_width(engine.panel, columns - start)) {
-            start += width;
-          }
-          return values[static_cast<std::size_t>(start * kTileKeys + key * width + column - start)];
+          return column < dim ? rows_of_values[static_cast<std::size_t>(key * dim + column)] : T(0);
         };
         engine.add_values(weights.data() + first, values.data(), sums.data(), rows, first, keys,
                           columns);
@@ -122,7 +131,7 @@ TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
     for (std::uint32_t bits = 0x80000000U; bits + 15 * 64 < 0xC2FC0000U; bits += 16 * 64) {
       float x[16], y[16];
       for (std::uint32_t i = 0; i < 16; ++i) x[i] = y[i] = std::bit_cast<float>(bits + 64 * i);
-      engine.exponentiate(y, 16, 0.0F);
+      exponentiate(engine, y);
       for (int i = 0; i < 16; ++i) {
         const double exact = std::exp2(static_cast<double>(x[i]));
         const auto nearest = static_cast<float>(exact);
@@ -137,7 +146,7 @@ TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
     for (int i = 0; i < 40000; ++i) {
       double x[16], y[16];
       for (int j = 0; j < 16; ++j) x[j] = y[j] = -1022.0 * (16 * i + j) / 640000.0;
-      wide.exponentiate(y, 16, 0.0);
+      exponentiate(wide, y);
       for (int j = 0; j < 16; ++j) {
         const long double exact = std::exp2(static_cast<long double>(x[j]));
         const auto nearest = static_cast<double>(exact);
@@ -162,7 +171,7 @@ TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", floa
     x[3] = Limits::lowest();
     x[4] = T(-5000);
     x[5] = T(-1);
-    CHECK(engine.exponentiate(x.data(), 16, T(0)) == T(16 - 4) + T(0.5));
+    CHECK(exponentiate(engine, x.data()) == T(16 - 4) + T(0.5));
     CHECK(x[0] == T(1));
     CHECK(x[1] == T(1));
     CHECK(x[2] == T(0));
@@ -170,23 +179,38 @@ TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", floa
     CHECK(x[4] == T(0));
     CHECK(x[5] == T(0.5));
     x[7] = Limits::quiet_NaN();
-    CHECK(std::isnan(engine.exponentiate(x.data(), 16, T(0))));
+    CHECK(std::isnan(exponentiate(engine, x.data())));
     CHECK(std::isnan(x[7]));
     CHECK_FALSE(std::isnan(x[6]));
   });
 }
 
-TEMPLATE_TEST_CASE("largest and finite", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel]", float, double) {
   using T = TestType;
   for_each_target([&](Target target) {
     const auto& engine = tile_engine<T>(target);
     for (std::size_t at = 0; at < 48; ++at) {
-      std::vector<T> x(48, T(-3));
+      std::vector<T> x(48, T(-3)), sums(16, T(8));
       x[at] = T(2);
-      CHECK(engine.largest(x.data(), 48) == T(2));
+      SoftmaxState<T> state{T(1), T(4)};
+      engine.softmax(x.data(), 1, 48, &state, sums.data(), 16);
+      CHECK(state.maximum == T(2));
+      CHECK(state.sum == T(2 + 1) + T(47) / 32);
+      CHECK(sums == std::vector<T>(16, T(4)));
+      CHECK(x[at] == T(1));
+      CHECK(x[(at + 1) % 48] == T(1) / 32);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("finite or not", "[kernel]", float, double) {
+  using T = TestType;
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<T>(target);
+    for (std::size_t at = 0; at < 48; ++at) {
+      std::vector<T> x(48, std::numeric_limits<T>::max());
       CHECK(engine.all_finite(x.data(), 48));
       x[at] = std::numeric_limits<T>::quiet_NaN();
-      CHECK(engine.largest(x.data(), 48) == T(-3));
       CHECK_FALSE(engine.all_finite(x.data(), 48));
       x[at] = -std::numeric_limits<T>::infinity();
       CHECK_FALSE(engine.all_finite(x.data(), 48));

@@ -13,13 +13,21 @@ namespace {
 using coca::AngleTable;
 using coca::Position;
 
+/// The cos and sin of all frequencies at position n.
+template <class T>
+void rotations(const AngleTable& table, Position n, T* cosines, T* sines) {
+  const AngleTable::At at = table.at(n);
+  const auto count = static_cast<coca::Index>(table.frequencies().size());
+  for (coca::Index j = 0; j < count; j += AngleTable::chunk) at.cos_sin(j, cosines + j, sines + j);
+}
+
 /// Largest difference of the table's cos and sin, in T, from long double at position n.
 template <class T>
 double error_at(const AngleTable& table, Position n) {
   const auto frequencies = table.frequencies();
-  const auto count = static_cast<coca::Index>(frequencies.size());
-  std::vector<T> c(frequencies.size()), s(frequencies.size());
-  table.cos_sin(n, 0, count, c.data(), s.data());
+  // Whole chunks.
+  std::vector<T> c(frequencies.size() + AngleTable::chunk), s(c.size());
+  rotations(table, n, c.data(), s.data());
   double worst = 0.0;
   for (std::size_t j = 0; j < frequencies.size(); ++j) {
     const long double angle =
@@ -59,12 +67,12 @@ TEST_CASE("the table grows with what is asked, not with positions", "[position]"
   const AngleTable table(coca::rotary_frequencies(128, 10000.0));
   CHECK(table.bytes() == 0);
   float c[64], s[64];
-  table.cos_sin(10'000'000, 0, 64, c, s);
+  rotations(table, 10'000'000, c, s);
   const std::size_t row = 64 * 2 * sizeof(double);
   CHECK(table.bytes() == 3 * row);
-  for (Position n = 0; n < 32768; ++n) table.cos_sin(n, 0, 64, c, s);
+  for (Position n = 0; n < 32768; ++n) rotations(table, n, c, s);
   CHECK(table.bytes() <= (3 + 256 + 128) * row);
-  table.cos_sin(1LL << 40, 0, 64, c, s);
+  rotations(table, 1LL << 40, c, s);
   CHECK(table.bytes() <= (3 + 256 + 128) * row);
 }
 
@@ -74,9 +82,9 @@ TEST_CASE("threads may grow one table together", "[position]") {
   std::vector<double> sums(4, 0.0);
   for (std::size_t id = 0; id < 4; ++id) {
     threads.emplace_back([&, id] {
-      double c[8], s[8];
+      double c[AngleTable::chunk], s[AngleTable::chunk];
       for (Position n = 0; n < 70000; n += 7) {
-        table.cos_sin(n, 0, 8, c, s);
+        rotations(table, n, c, s);
         for (int j = 0; j < 8; ++j) sums[id] += c[j] + s[j];
       }
     });

@@ -19,24 +19,42 @@ TEST_CASE("frequencies are base^(-2j/rotary_dim)", "[position]") {
   CHECK(Rope({.dim = 4, .inv_freq = {0.5, 0.25}}).inv_freq()[1] == 0.25);
 }
 
-TEST_CASE("every layout pairs every coordinate once", "[position]") {
+TEST_CASE("every layout pairs every coordinate once, in both maps", "[position]") {
   for (const auto layout : {RopeLayout::half_split, RopeLayout::interleaved}) {
-    for (const coca::Index rotary_dim : {2, 4, 10, 12}) {
-      const Rope rope({.dim = 12, .rotary_dim = rotary_dim, .layout = layout});
-      std::vector<int> seen(12, 0);
-      coca::Index turning = 0;
-      rope.for_each_pair<double>(
-          3, [&](coca::Index j, coca::Index first, coca::Index second, double c, double) {
-            CHECK(rope.pair(j) == std::pair(first, second));
-            ++seen[static_cast<std::size_t>(first)];
-            ++seen[static_cast<std::size_t>(second)];
-            if (c == 1.0) return;
-            ++turning;
-            CHECK(first < rotary_dim);
-            CHECK(second < rotary_dim);
-          });
-      CHECK(seen == std::vector<int>(12, 1));
-      CHECK(turning == rotary_dim / 2);
+    for (const coca::Index dim : {12, 70}) {
+      for (coca::Index rotary_dim = 2; rotary_dim <= dim; rotary_dim += 10) {
+        const Rope rope({.dim = dim, .rotary_dim = rotary_dim, .layout = layout});
+        const auto size = static_cast<std::size_t>(dim);
+        std::vector<double> from(size), halves(size / 2), x(size, -1.0), y(size, -1.0);
+        for (std::size_t i = 0; i < size; ++i) from[i] = static_cast<double>(i);
+        for (std::size_t j = 0; j < size / 2; ++j) halves[j] = static_cast<double>(j);
+        // Both members of a pair become the pair's coordinates; then those that turn 100 more.
+        rope.map_pairs(3, from.data(), x.data(),
+                       [](double a, double b, double c, double, double& first, double& second) {
+                         first = b + (c == 1.0 ? 0.0 : 100.0);
+                         second = a + (c == 1.0 ? 0.0 : 100.0);
+                       });
+        rope.map_halves(3, halves.data(), y.data(),
+                        [](double t, double c, double s, double& first, double& second) {
+                          first = t * c;
+                          second = t * s;
+                        });
+        std::vector<int> seen(size, 0);
+        for (coca::Index j = 0; j < dim / 2; ++j) {
+          const auto [i, k] = rope.pair(j);
+          const auto first = static_cast<std::size_t>(i), second = static_cast<std::size_t>(k);
+          ++seen[first];
+          ++seen[second];
+          const bool turns = j < rotary_dim / 2;
+          CHECK(turns == (i < rotary_dim && k < rotary_dim));
+          CHECK(x[first] == from[second] + (turns ? 100.0 : 0.0));
+          CHECK(x[second] == from[first] + (turns ? 100.0 : 0.0));
+          const double angle = turns ? 3.0 * rope.inv_freq()[static_cast<std::size_t>(j)] : 0.0;
+          CHECK(y[first] == Approx(static_cast<double>(j) * std::cos(angle)));
+          CHECK(y[second] == Approx(static_cast<double>(j) * std::sin(angle)));
+        }
+        CHECK(seen == std::vector<int>(size, 1));
+      }
     }
   }
 }

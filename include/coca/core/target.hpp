@@ -73,4 +73,32 @@ inline Target target() {
   return chosen;
 }
 
+namespace detail {
+
+#if COCA_MULTI_TARGET
+template <class F>
+__attribute__((target("avx2,fma"))) void call_avx2(const F& f) {
+  f();
+}
+template <class F>
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void call_avx512(
+    const F& f) {
+  f();
+}
+#endif
+
+/// Calls f as code of the chosen instruction set: f is a lambda marked always_inline, and what it
+/// calls is so marked too or small enough to be inlined.
+template <class F>
+void on_target(Target which, const F& f) {
+#if COCA_MULTI_TARGET
+  if (which == Target::avx512) return call_avx512(f);
+  if (which == Target::avx2) return call_avx2(f);
+#endif
+  static_cast<void>(which);
+  f();
+}
+
+}  // namespace detail
+
 }  // namespace coca::inline v0

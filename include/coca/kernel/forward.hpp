@@ -161,16 +161,20 @@ class ForwardBlock {
   void load_queries() {
     // Scores are wanted in base 2; hooks want them in natural units, and convert when they are done.
     const T factor = kEveryScore ? call_.scale : call_.scale * kLog2e<T>;
-    for (Index row = 0; row < rows_; ++row) {
-      const Index query = query_of(row);
-      const Index head = head_of(row);
-      T* phi = buffers_.queries + row * widths_.score;
-      const Token token{call_.query_positions(batch_, query), batch_, query, head};
-      call_.scheme.map_query(token_row(engine_, call_.q, batch_, query, head, buffers_.scratch),
-                             token, std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
-      for (Index i = 0; i < widths_.score; ++i) phi[i] *= factor;
-      buffers_.states[row] = initial_state(head);
-    }
+    on_target(
+        target(), [&]() __attribute__((always_inline)) {
+          for (Index row = 0; row < rows_; ++row) {
+            const Index query = query_of(row);
+            const Index head = head_of(row);
+            T* phi = buffers_.queries + row * widths_.score;
+            const Token token{call_.query_positions(batch_, query), batch_, query, head};
+            call_.scheme.map_query(
+                token_row(engine_, call_.q, batch_, query, head, buffers_.scratch), token,
+                std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
+            for (Index i = 0; i < widths_.score; ++i) phi[i] *= factor;
+            buffers_.states[row] = initial_state(head);
+          }
+        });
     std::fill_n(buffers_.sums, rows_ * widths_.value, T(0));
   }
 
@@ -178,7 +182,7 @@ class ForwardBlock {
     return std::visit(
         [&](const auto& sinks) {
           if constexpr (requires { sinks(head); }) {
-            return SoftmaxState<T>::with_sink(static_cast<T>(sinks(head)));
+            return state_with_sink(static_cast<T>(sinks(head)));
           } else {
             return SoftmaxState<T>{};
           }
@@ -219,15 +223,25 @@ class ForwardBlock {
 
   void load_keys(Index key_begin, Index key_end) {
     const Index keys = key_end - key_begin;
+    on_target(
+        target(), [&]() __attribute__((always_inline)) {
+          for (Index key = 0; key < keys; ++key) {
+            const Index index = key_begin + key;
+            T* psi = buffers_.key_rows + key * widths_.score;
+            const Token token{call_.key_positions(batch_, index), batch_, index, key_head_};
+            call_.scheme.map_key(
+                token_row(engine_, call_.k, batch_, index, key_head_, buffers_.scratch), token,
+                std::span<T>(psi, static_cast<std::size_t>(widths_.score)));
+          }
+        });
     for (Index key = 0; key < keys; ++key) {
-      const Index index = key_begin + key;
-      T* psi = buffers_.key_rows + key * widths_.score;
-      const Token token{call_.key_positions(batch_, index), batch_, index, key_head_};
-      call_.scheme.map_key(token_row(engine_, call_.k, batch_, index, key_head_, buffers_.scratch),
-                           token, std::span<T>(psi, static_cast<std::size_t>(widths_.score)));
-      load_value(key, token_row(engine_, call_.v, batch_, index, key_head_, buffers_.scratch));
+      const auto value =
+          token_row(engine_, call_.v, batch_, key_begin + key, key_head_, buffers_.scratch);
+      engine_.pack_value(value.data(), buffers_.values, key, call_.shape.value_dim);
     }
-    engine_.pack_keys(buffers_.key_rows, buffers_.keys, keys, widths_.score);
+    std::fill(buffers_.key_rows + keys * widths_.score,
+              buffers_.key_rows + whole_vectors(keys) * widths_.score, T(0));
+    engine_.pack_keys(buffers_.key_rows, buffers_.keys, whole_vectors(keys), widths_.score);
     set_aside_non_finite(keys);
   }
 
@@ -239,15 +253,6 @@ class ForwardBlock {
       visit(buffers_.values + column * kTileKeys, column, width);
       column += width;
     }
-  }
-
-  void load_value(Index key, std::span<const T> value) {
-    for_each_value_panel([&](T* panel, Index column, Index width) {
-      T* to = panel + key * width;
-      const Index count = std::min(width, call_.shape.value_dim - column);
-      std::copy_n(value.data() + column, count, to);
-      std::fill(to + count, to + width, T(0));
-    });
   }
 
   /// Takes NaN and Inf out of the loaded values: in a matrix product they would reach, as 0 * NaN,
@@ -353,12 +358,12 @@ class ForwardBlock {
   /// Softmax and values, for rows whose scores of keys first .. last of the block are ready.
   void finish_rows(Index row, Index rows, Index key_begin, Index first, Index last) {
     const Index count = whole_vectors(last - first);
-    for (Index r = 0; r < rows; ++r) {
+    for (Index r = 0; r < rows && count > last - first; ++r) {
       T* scores = buffers_.scores + r * kTileKeys + first;
       std::fill(scores + (last - first), scores + count, kMinusInfinity<T>);
-      absorb_scores(engine_, scores, count, buffers_.states[row + r],
-                    buffers_.sums + (row + r) * widths_.value, widths_.value);
     }
+    engine_.softmax(buffers_.scores + first, rows, count, buffers_.states + row,
+                    buffers_.sums + row * widths_.value, widths_.value);
     engine_.add_values(buffers_.scores + first, buffers_.values,
                        buffers_.sums + row * widths_.value, rows, first, last - first,
                        widths_.value);
@@ -383,7 +388,7 @@ class ForwardBlock {
             if constexpr (requires { lse(batch_, head, query); }) {
               lse(batch_, head, query) =
                   static_cast<std::remove_reference_t<decltype(lse(batch_, head, query))>>(
-                      state.log_sum_exp());
+                      log_sum_exp(state));
             }
           },
           call_.lse);

@@ -23,6 +23,14 @@ namespace coca::inline v0::detail {
 /// panel of them in L1.
 inline constexpr Index kTileKeys = 128;
 
+/// One row's softmax so far, of scores in base 2, that is, times log2(e): e^x = 2^(x log2 e) saves a
+/// multiplication each.
+template <Real T>
+struct SoftmaxState {
+  T maximum = -std::numeric_limits<T>::infinity();
+  T sum = T(0);  ///< of 2^(score - maximum)
+};
+
 /// Width of the panel of values that starts `remaining` columns, whole vectors, before the end.
 constexpr Index panel_width(Index panel, Index remaining) {
   while (panel > remaining) panel /= 2;
@@ -35,22 +43,21 @@ struct TileEngine {
   Index panel;      ///< keys, or columns, in a panel
   Index row_group;  ///< rows that share the loads of a panel
 
-  /// rows [keys x depth] -> panels. Keys up to the next whole panel are filled with 0.
+  /// rows[keys x depth] -> panels of keys; keys in whole vectors.
   void (*pack_keys)(const T* rows, T* panels, Index keys, Index depth);
+
+  /// One value row -> its place in the panels; columns beyond `dim` up to a whole vector become 0.
+  void (*pack_value)(const T* row, T* panels, Index key, Index dim);
 
   /// scores[rows x keys first .. last] = queries[rows x depth] . panels^T, first and last whole
   /// vectors. Rows of scores are kTileKeys apart, rows of queries `depth`.
   void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
                  Index depth);
 
-  /// The largest of `count` scores, whole vectors of them; NaN is passed over.
-  T (*largest)(const T* scores, Index count);
-
-  /// Replaces `count` scores, whole vectors of them, by 2^(score - maximum), and returns their sum.
-  T (*exponentiate)(T* scores, Index count, T maximum);
-
-  /// row *= factor
-  void (*rescale)(T* row, Index count, T factor);
+  /// Turns scores[rows x count], whole vectors, into weights 2^(score - maximum), and brings states
+  /// and sums[rows x columns] onto the new maximum. Rows of scores are kTileKeys apart.
+  void (*softmax)(T* scores, Index rows, Index count, SoftmaxState<T>* states, T* sums,
+                  Index columns);
 
   /// sums[rows x columns] += weights[rows x keys] . values, over the keys from `first_key` on, to
   /// which `weights` points. Panels are kTileKeys rows apart; columns is a multiple of `vector`.

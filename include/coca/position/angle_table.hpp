@@ -40,79 +40,122 @@ class AngleTable {
 
   std::span<const double> frequencies() const { return frequencies_; }
 
-  /// Writes the cos and sin of n * frequency[first + i] for i < count. Rotations beyond position
-  /// 2^28 are computed rather than looked up.
-  template <Real T>
-  void cos_sin(Position n, Index first, Index count, T* cosines, T* sines) const {
-    const double sign = n < 0 ? -1.0 : 1.0;
-    const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
-    if (size >= kRadix * kRadix * kTopRows) {
-      for (Index i = 0; i < count; ++i) {
-        const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
+  /// Rotations are handed out in pieces of this many, so that loops over them have a fixed length
+  /// and become vector code.
+  static constexpr Index chunk = 16;
+
+  /// The rotations of one position.
+  class At {
+   public:
+    /// Writes the cos and sin of n * frequency[first + i] for i < chunk, first a multiple of chunk;
+    /// beyond the last frequency, 1 and 0.
+    template <Real T>
+    [[gnu::always_inline]] void cos_sin(Index first, T* cosines, T* sines) const {
+      if (low_ == nullptr) return compute(first, cosines, sines);
+      const Row low(low_, first);
+      if (mid_ == nullptr && top_ == nullptr) {
+        for (Index i = 0; i < chunk; ++i) {
+          cosines[i] = static_cast<T>(low.cosines[i]);
+          sines[i] = static_cast<T>(sign_ * low.sines[i]);
+        }
+        return;
+      }
+      const Row mid(mid_, first);
+      if (top_ == nullptr) {
+        for (Index i = 0; i < chunk; ++i) {
+          const double c = low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i];
+          const double s = low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i];
+          cosines[i] = static_cast<T>(c);
+          sines[i] = static_cast<T>(sign_ * s);
+        }
+        return;
+      }
+      const Row top(top_, first);
+      for (Index i = 0; i < chunk; ++i) {
+        const double c = low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i];
+        const double s = low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i];
+        cosines[i] = static_cast<T>(c * top.cosines[i] - s * top.sines[i]);
+        sines[i] = static_cast<T>(sign_ * (s * top.cosines[i] + c * top.sines[i]));
+      }
+    }
+
+   private:
+    friend class AngleTable;
+
+    /// A chunk of a row, which is chunk after chunk, cosines before sines.
+    struct Row {
+      const double* cosines;
+      const double* sines;
+      Row(const double* row, Index first) : cosines(row + 2 * first), sines(cosines + chunk) {}
+    };
+
+    template <Real T>
+    void compute(Index first, T* cosines, T* sines) const {
+      for (Index i = 0; i < chunk; ++i) {
+        const auto [c, s] = detail::exact_cos_sin(size_, table_->frequency(first + i));
         cosines[i] = static_cast<T>(c);
-        sines[i] = static_cast<T>(sign * s);
+        sines[i] = static_cast<T>(sign_ * s);
       }
-      return;
     }
-    const Row low = row(0, size % kRadix, first);
-    const std::uint64_t mid_digit = size / kRadix % kRadix;
-    const std::uint64_t top_digit = size / (kRadix * kRadix);
-    if (mid_digit == 0 && top_digit == 0) {
-      for (Index i = 0; i < count; ++i) {
-        cosines[i] = static_cast<T>(low.cosines[i]);
-        sines[i] = static_cast<T>(sign * low.sines[i]);
-      }
-      return;
-    }
-    const Row mid = row(1, mid_digit, first);
-    if (top_digit == 0) {
-      for (Index i = 0; i < count; ++i) {
-        cosines[i] = static_cast<T>(low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i]);
-        sines[i] =
-            static_cast<T>(sign * (low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i]));
-      }
-      return;
-    }
-    const Row top = row(2, top_digit, first);
-    for (Index i = 0; i < count; ++i) {
-      const double c = low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i];
-      const double s = low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i];
-      cosines[i] = static_cast<T>(c * top.cosines[i] - s * top.sines[i]);
-      sines[i] = static_cast<T>(sign * (s * top.cosines[i] + c * top.sines[i]));
-    }
+
+    const AngleTable* table_ = nullptr;
+    double size_ = 0.0;
+    double sign_ = 1.0;
+    const double* low_ = nullptr;  ///< rows of the digits; null: position too large for the table
+    const double* mid_ = nullptr;  ///< null: this digit and those above it are 0
+    const double* top_ = nullptr;
+  };
+
+  /// The rotations by n * frequency. Beyond position 2^28 they are computed rather than looked up.
+  At at(Position n) const {
+    At result;
+    const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
+    result.table_ = this;
+    result.size_ = static_cast<double>(size);
+    result.sign_ = n < 0 ? -1.0 : 1.0;
+    if (size >= kRadix * kRadix * kTopRows) return result;
+    result.low_ = row(0, size % kRadix);
+    if (size >= kRadix) result.mid_ = row(1, size / kRadix % kRadix);
+    if (size >= kRadix * kRadix) result.top_ = row(2, size / (kRadix * kRadix));
+    return result;
   }
 
   /// Bytes of table made so far.
   std::size_t bytes() const {
-    return rows_made_.load(std::memory_order_relaxed) * frequencies_.size() * 2 * sizeof(double);
+    return rows_made_.load(std::memory_order_relaxed) * row_size() * sizeof(double);
   }
 
  private:
   static constexpr std::uint64_t kRadix = 256;
   static constexpr std::uint64_t kTopRows = 4096;
 
-  struct Row {
-    const double* cosines;
-    const double* sines;
-  };
+  double frequency(Index j) const {
+    const auto index = static_cast<std::size_t>(j);
+    return index < frequencies_.size() ? frequencies_[index] : 0.0;
+  }
+  /// Numbers in a row: whole chunks of cosines and sines.
+  std::size_t row_size() const {
+    constexpr auto size = static_cast<std::size_t>(chunk);
+    return 2 * ((frequencies_.size() + size - 1) / size * size);
+  }
 
-  double frequency(Index j) const { return frequencies_[static_cast<std::size_t>(j)]; }
-
-  Row row(int level, std::uint64_t digit, Index first) const {
+  const double* row(int level, std::uint64_t digit) const {
     const std::size_t slot = static_cast<std::size_t>(level) * kRadix + digit;
     const double* values = rows_[slot].load(std::memory_order_acquire);
-    if (values == nullptr) values = make_row(level, digit, slot);
-    return {values + first, values + static_cast<Index>(frequencies_.size()) + first};
+    return values != nullptr ? values : make_row(level, digit, slot);
   }
 
   const double* make_row(int level, std::uint64_t digit, std::size_t slot) const {
     const std::lock_guard lock(growth_);
     if (const double* made = rows_[slot].load(std::memory_order_relaxed)) return made;
-    const std::size_t pairs = frequencies_.size();
-    auto values = std::make_unique<double[]>(2 * pairs);
+    auto values = std::make_unique<double[]>(row_size());
     const auto n = static_cast<double>(digit << (8 * level));
-    for (std::size_t j = 0; j < pairs; ++j) {
-      std::tie(values[j], values[pairs + j]) = detail::exact_cos_sin(n, frequencies_[j]);
+    for (std::size_t i = 0; i < row_size(); i += 2 * static_cast<std::size_t>(chunk)) {
+      for (std::size_t j = 0; j < static_cast<std::size_t>(chunk); ++j) {
+        const auto pair = static_cast<Index>(i / 2 + j);
+        std::tie(values[i + j], values[i + static_cast<std::size_t>(chunk) + j]) =
+            detail::exact_cos_sin(n, frequency(pair));
+      }
     }
     storage_.push_back(std::move(values));
     rows_[slot].store(storage_.back().get(), std::memory_order_release);

@@ -22,6 +22,13 @@ enum class RopeLayout {
   interleaved,  ///< (x_{2j}, x_{2j+1}), the "GPT-J" layout of the RoPE paper
 };
 
+/// (a, b) -> (x, y), turned by an angle (Su et al. 2021, equation 15).
+template <Real T>
+[[gnu::always_inline]] inline void turn_pair(T a, T b, T cosine, T sine, T& x, T& y) {
+  x = a * cosine - b * sine;
+  y = b * cosine + a * sine;
+}
+
 /// What a Rope is made from.
 struct RopeOptions {
   Index dim = 0;                               ///< head_dim of the queries, even
@@ -67,37 +74,81 @@ class Rope {
     return {first, first + (dim_ - rotary_dim_) / 2};
   }
 
-  /// Calls visit(j, first, second, cos, sin) for every pair j < dim/2, where first and second are
-  /// its coordinates and the angle is n * theta_j (0 for the pairs that do not turn).
-  template <Real T, class Visit>
-  void for_each_pair(Position n, Visit&& visit) const {
-    constexpr Index chunk = 64;
-    T cosines[chunk];
-    T sines[chunk];
-    const Index turning = rotary_dim_ / 2;
-    for (Index begin = 0; begin < turning; begin += chunk) {
-      const Index count = std::min(chunk, turning - begin);
-      table_->cos_sin(n, begin, count, cosines, sines);
-      // One loop a layout, so that each has constant strides.
-      if (layout_ == RopeLayout::half_split) {
-        for (Index i = 0; i < count; ++i) {
-          const Index j = begin + i;
-          visit(j, j, j + turning, cosines[i], sines[i]);
-        }
-      } else {
-        for (Index i = 0; i < count; ++i) {
-          const Index j = begin + i;
-          visit(j, 2 * j, 2 * j + 1, cosines[i], sines[i]);
-        }
-      }
-    }
-    for (Index j = turning; j < dim_ / 2; ++j) {
-      const auto [first, second] = pair(j);
-      visit(j, first, second, T(1), T(0));
-    }
+  /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j (1 and
+  /// 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x and y
+  /// of the pair in `to`. Both are `dim` long and do not overlap.
+  template <Real T, class F>
+  [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
+    for_each_chunk<T>(n, [&](Index begin, Index count, const T* cosines, const T* sines) {
+      T a[chunk] = {}, b[chunk] = {}, x[chunk], y[chunk];
+      gather(from, begin, count, a, b);
+      for (Index i = 0; i < chunk; ++i) f(a[i], b[i], cosines[i], sines[i], x[i], y[i]);
+      scatter(to, begin, count, x, y);
+    });
+  }
+
+  /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
+  template <Real T, class F>
+  [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
+    for_each_chunk<T>(n, [&](Index begin, Index count, const T* cosines, const T* sines) {
+      T t[chunk] = {}, x[chunk], y[chunk];
+      std::copy_n(from + begin, count, t);
+      for (Index i = 0; i < chunk; ++i) f(t[i], cosines[i], sines[i], x[i], y[i]);
+      scatter(to, begin, count, x, y);
+    });
   }
 
  private:
+  static constexpr Index chunk = AngleTable::chunk;
+
+  /// Calls use(first pair, pairs, cosines, sines) for all pairs, some at a time: those that turn,
+  /// and then the others.
+  template <Real T, class Use>
+  [[gnu::always_inline]] void for_each_chunk(Position n, const Use& use) const {
+    T cosines[chunk];
+    T sines[chunk];
+    const Index turning = rotary_dim_ / 2;
+    const AngleTable::At angles = table_->at(n);
+    for (Index begin = 0; begin < turning; begin += chunk) {
+      angles.cos_sin(begin, cosines, sines);
+      use(begin, std::min(chunk, turning - begin), cosines, sines);
+    }
+    std::fill_n(cosines, chunk, T(1));
+    std::fill_n(sines, chunk, T(0));
+    for (Index begin = turning; begin < dim_ / 2; begin += chunk) {
+      use(begin, std::min(chunk, dim_ / 2 - begin), cosines, sines);
+    }
+  }
+
+  /// The members of pairs begin .. begin + count, which all turn or all do not.
+  template <Real T>
+  [[gnu::always_inline]] void gather(const T* from, Index begin, Index count, T* a, T* b) const {
+    if (layout_ == RopeLayout::interleaved) {
+      for (Index i = 0; i < count; ++i) {
+        a[i] = from[2 * (begin + i)];
+        b[i] = from[2 * (begin + i) + 1];
+      }
+    } else {
+      const auto [first, second] = pair(begin);
+      std::copy_n(from + first, count, a);
+      std::copy_n(from + second, count, b);
+    }
+  }
+  template <Real T>
+  [[gnu::always_inline]] void scatter(T* to, Index begin, Index count, const T* x,
+                                      const T* y) const {
+    if (layout_ == RopeLayout::interleaved) {
+      for (Index i = 0; i < count; ++i) {
+        to[2 * (begin + i)] = x[i];
+        to[2 * (begin + i) + 1] = y[i];
+      }
+    } else {
+      const auto [first, second] = pair(begin);
+      std::copy_n(x, count, to + first);
+      std::copy_n(y, count, to + second);
+    }
+  }
+
   void check(const RopeOptions& options) const {
     using detail::reject;
     if (dim_ <= 0 || dim_ % 2 != 0) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <type_traits>
+#include <vector>
 
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
@@ -23,18 +24,18 @@ void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
   require_equal("x.shape[3] (head_dim)", x.shape[3], rope.dim(), "rope.dim");
   positions.check("positions.ids", x.shape[0], x.shape[1]);
   using R = Accumulator<T>;
+  const auto dim = static_cast<std::size_t>(rope.dim());
+  std::vector<R> from(dim), to(dim);
   for (Index b = 0; b < x.shape[0]; ++b) {
     for (Index n = 0; n < x.shape[1]; ++n) {
-      const Position position = positions(b, n);
       for (Index h = 0; h < x.shape[2]; ++h) {
-        const T* from = &x(b, n, h, 0);
-        T* to = &out(b, n, h, 0);
-        rope.for_each_pair<R>(position, [&](Index, Index first, Index second, R cosine, R sine) {
-          const auto a = static_cast<R>(from[first * x.strides[3]]);
-          const auto c = static_cast<R>(from[second * x.strides[3]]);
-          to[first * out.strides[3]] = static_cast<T>(a * cosine - c * sine);
-          to[second * out.strides[3]] = static_cast<T>(c * cosine + a * sine);
-        });
+        for (std::size_t i = 0; i < dim; ++i) {
+          from[i] = static_cast<R>(x(b, n, h, static_cast<Index>(i)));
+        }
+        rope.map_pairs(positions(b, n), from.data(), to.data(), turn_pair<R>);
+        for (std::size_t i = 0; i < dim; ++i) {
+          out(b, n, h, static_cast<Index>(i)) = static_cast<T>(to[i]);
+        }
       }
     }
   }

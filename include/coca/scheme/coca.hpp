@@ -20,9 +20,11 @@ namespace coca::inline v0 {
 struct NonNegativeT {
   static Index key_dim(Index query_dim) { return query_dim / 2; }
 
-  template <Real T>
-  static T value(std::span<const T> t, Index j, Index /*first*/, Index /*second*/) {
-    return t[static_cast<std::size_t>(j)];
+  /// psi from f(t, cos, sin, x, y), pair by pair.
+  template <Real T, class F>
+  [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> t, Position n,
+                                         std::span<T> psi, const F& f) {
+    rope.map_halves(n, t.data(), psi.data(), f);
   }
   template <Real T>
   static const char* defect(std::span<const T> t) {
@@ -39,10 +41,14 @@ struct NonNegativeT {
 struct RawProjection {
   static Index key_dim(Index query_dim) { return query_dim; }
 
-  template <Real T>
-  static T value(std::span<const T> x, Index /*j*/, Index first, Index second) {
-    const T mean = (x[static_cast<std::size_t>(first)] + x[static_cast<std::size_t>(second)]) / 2;
-    return mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
+  template <Real T, class F>
+  [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> x, Position n,
+                                         std::span<T> psi, const F& f) {
+    rope.map_pairs(n, x.data(), psi.data(), [&](T a, T b, T cosine, T sine, T& first, T& second) {
+      const T mean = (a + b) / 2;
+      const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
+      f(t, cosine, sine, first, second);
+    });
   }
   template <Real T>
   static const char* defect(std::span<const T>) {
@@ -80,14 +86,12 @@ class CocaDual : public Coca<KeyForm> {
   using Coca<KeyForm>::Coca;
 
   template <Real T>
-  void map_key(std::span<const T> key, const Token& at, std::span<T> psi) const {
-    T* to = psi.data();
-    this->rope_.template for_each_pair<T>(
-        at.position, [=](Index j, Index first, Index second, T cosine, T sine) {
-          const T t = KeyForm::value(key, j, first, second);
-          to[first] = t * (cosine - sine);
-          to[second] = t * (cosine + sine);
-        });
+  [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
+                                      std::span<T> psi) const {
+    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+      x = t * (cosine - sine);
+      y = t * (cosine + sine);
+    });
   }
 };
 
@@ -105,25 +109,22 @@ class CocaStrict : public detail::Coca<KeyForm> {
   explicit CocaStrict(Rope rope, KeyForm = {}) : detail::Coca<KeyForm>(std::move(rope)) {}
 
   template <Real T>
-  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
-    const T* from = q.data();
-    T* to = phi.data();
-    this->rope_.template for_each_pair<T>(
-        at.position, [=](Index, Index first, Index second, T cosine, T sine) {
-          const T squared_length = from[first] * from[first] + from[second] * from[second];
-          to[first] = squared_length * cosine;
-          to[second] = squared_length * sine;
-        });
+  [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
+                                        std::span<T> phi) const {
+    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+                          [](T a, T b, T cosine, T sine, T& x, T& y) {
+                            const T squared_length = a * a + b * b;
+                            x = squared_length * cosine;
+                            y = squared_length * sine;
+                          });
   }
   template <Real T>
-  void map_key(std::span<const T> key, const Token& at, std::span<T> psi) const {
-    T* to = psi.data();
-    this->rope_.template for_each_pair<T>(
-        at.position, [=](Index j, Index first, Index second, T cosine, T sine) {
-          const T t = KeyForm::value(key, j, first, second);
-          to[first] = t * cosine;
-          to[second] = t * sine;
-        });
+  [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
+                                      std::span<T> psi) const {
+    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+      x = t * cosine;
+      y = t * sine;
+    });
   }
 };
 
@@ -138,16 +139,13 @@ class CocaSlack : public detail::CocaDual<KeyForm> {
   explicit CocaSlack(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
 
   template <Real T>
-  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
-    const T* from = q.data();
-    T* to = phi.data();
-    this->rope_.template for_each_pair<T>(at.position,
-                                          [=](Index, Index first, Index second, T cosine, T sine) {
-                                            const T a = from[first];
-                                            const T b = from[second];
-                                            to[first] = a * (a * cosine - b * sine);
-                                            to[second] = b * (b * cosine + a * sine);
-                                          });
+  [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
+                                        std::span<T> phi) const {
+    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+                          [](T a, T b, T cosine, T sine, T& x, T& y) {
+                            x = a * (a * cosine - b * sine);
+                            y = b * (b * cosine + a * sine);
+                          });
   }
 };
 
@@ -163,15 +161,14 @@ class CocaConstrained : public detail::CocaDual<KeyForm> {
   explicit CocaConstrained(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
 
   template <Real T>
-  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
-    const T* from = q.data();
-    T* to = phi.data();
-    this->rope_.template for_each_pair<T>(at.position,
-                                          [=](Index, Index first, Index second, T cosine, T sine) {
-                                            const T mean = (from[first] + from[second]) / 2;
-                                            to[first] = mean * mean * (cosine - sine);
-                                            to[second] = mean * mean * (cosine + sine);
-                                          });
+  [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
+                                        std::span<T> phi) const {
+    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+                          [](T a, T b, T cosine, T sine, T& x, T& y) {
+                            const T mean = (a + b) / 2;
+                            x = mean * mean * (cosine - sine);
+                            y = mean * mean * (cosine + sine);
+                          });
   }
 };
 

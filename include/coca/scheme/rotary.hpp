@@ -22,25 +22,20 @@ class Rotary : public SchemeDefaults {
     detail::require_equal("q.shape[3] (head_dim)", query_dim, rope_.dim(), "rope.dim");
   }
   template <Real T>
-  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+  [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
+                                        std::span<T> phi) const {
     turn(q, at.position, phi);
   }
   template <Real T>
-  void map_key(std::span<const T> k, const Token& at, std::span<T> psi) const {
+  [[gnu::always_inline]] void map_key(std::span<const T> k, const Token& at,
+                                      std::span<T> psi) const {
     turn(k, at.position, psi);
   }
 
  private:
   template <Real T>
-  void turn(std::span<const T> x, Position n, std::span<T> rotated) const {
-    const T* from = x.data();
-    T* to = rotated.data();
-    rope_.for_each_pair<T>(n, [=](Index, Index first, Index second, T cosine, T sine) {
-      const T a = from[first];
-      const T b = from[second];
-      to[first] = a * cosine - b * sine;
-      to[second] = b * cosine + a * sine;
-    });
+  [[gnu::always_inline]] void turn(std::span<const T> x, Position n, std::span<T> rotated) const {
+    rope_.map_pairs(n, x.data(), rotated.data(), turn_pair<T>);
   }
 
   Rope rope_;
