@@ -1,21 +1,15 @@
 #pragma once
 
-#include <array>
 #include <cmath>
-#include <cstdint>
-#include <string>
-#include <string_view>
+#include <cstddef>
 #include <type_traits>
-#include <utility>
-#include <variant>
-#include <vector>
 
 #include "coca/core/error.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
+#include "coca/kernel/checks.hpp"
 #include "coca/kernel/forward.hpp"
-#include "coca/kernel/load.hpp"
 #include "coca/kernel/options.hpp"
 #include "coca/mask/full.hpp"
 #include "coca/mask/mask.hpp"
@@ -26,198 +20,6 @@
 namespace coca::inline v0 {
 
 namespace detail {
-
-/// The lowest and one past the highest address a view reaches.
-template <class T, int Rank>
-std::pair<std::uintptr_t, std::uintptr_t> address_range(const View<T, Rank>& x) {
-  Index low = 0;
-  Index high = 1;
-  for (std::size_t axis = 0; axis < Rank; ++axis) {
-    const Index reach = (x.shape[axis] - 1) * x.strides[axis];
-    (reach < 0 ? low : high) += reach;
-  }
-  const auto first = reinterpret_cast<std::uintptr_t>(x.data);
-  const auto bytes = static_cast<Index>(sizeof(T));
-  return {first + static_cast<std::uintptr_t>(low * bytes),
-          first + static_cast<std::uintptr_t>(high * bytes)};
-}
-
-template <class T, int Rank>
-void check_view(std::string_view name, const View<T, Rank>& x) {
-  for (const Index extent : x.shape) {
-    if (extent < 0) reject(name, "of shape " + list_text(x.shape), "extents of 0 or more");
-  }
-  if (!x.empty() && x.data == nullptr) {
-    reject(name, "a null pointer of shape " + list_text(x.shape), "memory behind it");
-  }
-}
-
-/// A tensor to write into: its elements lie apart from each other as far as strides can tell.
-template <class T, int Rank>
-void check_output(std::string_view name, const View<T, Rank>& x) {
-  check_view(name, x);
-  if (x.empty()) return;
-  for (std::size_t axis = 0; axis < Rank; ++axis) {
-    if (x.shape[axis] > 1 && x.strides[axis] == 0) {
-      reject(std::string(name) + ".strides", list_text(x.strides),
-             "none of 0 in a tensor that is written");
-    }
-  }
-}
-
-template <class T, class U, int RankT, int RankU>
-void check_apart(std::string_view out_name, const View<T, RankT>& out, std::string_view in_name,
-                 const View<U, RankU>& in) {
-  if (out.empty() || in.empty()) return;
-  const auto [out_begin, out_end] = address_range(out);
-  const auto [in_begin, in_end] = address_range(in);
-  if (out_begin < in_end && in_begin < out_end) {
-    reject(out_name, std::string("in the same memory as ").append(in_name), "memory of its own");
-  }
-}
-
-template <class Out, class Q, class K, class V>
-AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
-                             const TensorView<const K>& k, const TensorView<const V>& v) {
-  check_output("out", out);
-  check_view("q", q);
-  check_view("k", k);
-  check_view("v", v);
-  const AttentionShape shape{.batch = q.shape[0],
-                             .queries = q.shape[1],
-                             .keys = k.shape[1],
-                             .query_heads = q.shape[2],
-                             .key_heads = k.shape[2],
-                             .query_dim = q.shape[3],
-                             .value_dim = v.shape[3]};
-  require_equal("k.shape[0] (batch)", k.shape[0], shape.batch, "that of q");
-  require_equal("v.shape[0] (batch)", v.shape[0], shape.batch, "that of q");
-  require_equal("v.shape[1] (sequence)", v.shape[1], shape.keys, "that of k");
-  require_equal("v.shape[2] (heads)", v.shape[2], shape.key_heads, "that of k");
-  const bool groups =
-      shape.key_heads == 0 ? shape.query_heads == 0 : shape.query_heads % shape.key_heads == 0;
-  if (!groups) {
-    reject("k.shape[2] (heads)", std::to_string(shape.key_heads),
-           "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
-  }
-  if (shape.query_dim == 0) reject("q.shape[3] (head_dim)", "0", "1 or more");
-  if (shape.value_dim == 0) reject("v.shape[3] (head_dim)", "0", "1 or more");
-  const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
-  if (out.shape != wanted) {
-    reject("out", "of shape " + list_text(out.shape),
-           list_text(wanted) + " = [batch, sequence, heads of q, head_dim of v]");
-  }
-  check_apart("out", out, "q", q);
-  check_apart("out", out, "k", k);
-  check_apart("out", out, "v", v);
-  return shape;
-}
-
-template <class Out>
-void check_options(const AttentionOptions& options, const AttentionShape& shape,
-                   const TensorView<Out>& out) {
-  if (options.scale && !std::isfinite(*options.scale)) {
-    reject("options.scale", std::to_string(*options.scale), "finite");
-  }
-  if (!(options.soft_cap >= 0.0) || !std::isfinite(options.soft_cap)) {
-    reject("options.soft_cap", std::to_string(options.soft_cap),
-           "0 (none) or positive, and finite");
-  }
-  std::visit(
-      [&](const auto& sinks) {
-        if constexpr (requires { sinks.shape; }) {
-          check_view("options.sinks", sinks);
-          require_equal("options.sinks.shape[0]", sinks.shape[0], shape.query_heads, "heads of q");
-        }
-      },
-      options.sinks);
-  std::visit(
-      [&](const auto& lse) {
-        if constexpr (requires { lse.shape; }) {
-          check_output("options.lse", lse);
-          const std::array<Index, 3> wanted{shape.batch, shape.query_heads, shape.queries};
-          if (lse.shape != wanted) {
-            reject("options.lse", "of shape " + list_text(lse.shape),
-                   list_text(wanted) + " = [batch, heads of q, sequence]");
-          }
-          check_apart("options.lse", lse, "out", out);
-        }
-      },
-      options.lse);
-}
-
-/// Checked mode: no key operand the scheme forbids.
-template <class S, class K>
-void check_keys(const S& scheme, const TensorView<const K>& k) {
-  using T = Accumulator<K>;
-  if constexpr (ChecksKeys<S, T>) {
-    std::vector<T> scratch(static_cast<std::size_t>(k.shape[3]));
-    for (Index b = 0; b < k.shape[0]; ++b) {
-      for (Index n = 0; n < k.shape[1]; ++n) {
-        for (Index h = 0; h < k.shape[2]; ++h) {
-          const auto row = token_row(tile_engine<T>(target()), k, b, n, h, scratch.data());
-          if (const char* defect = scheme.key_defect(row)) {
-            reject(std::string("k").append(list_text(std::array<Index, 3>{b, n, h})), defect,
-                   "what its scheme allows: 0 or more");
-          }
-        }
-      }
-    }
-  }
-}
-
-/// Whether the types of a call fit together; if not, the one message that says why not, and
-/// nothing after it.
-template <class Out, class Q, class K, class V, class S, class M, class D>
-constexpr bool checked_types() {
-  if constexpr (!(TensorLike<Out> && TensorLike<Q> && TensorLike<K> && TensorLike<V>)) {
-    static_assert(TensorLike<Out> && TensorLike<Q> && TensorLike<K> && TensorLike<V>,
-                  "coca::attention: out, q, k and v must be tensors with four axes, or matrices, "
-                  "with memory behind them; evaluate expressions first");
-    return false;
-  } else {
-    constexpr bool writable = !std::is_const_v<typename ValueOf<ViewOf<Out>>::type>;
-    constexpr bool elements = Element<ElementOf<Out>> && Element<ElementOf<Q>> &&
-                              Element<ElementOf<K>> && Element<ElementOf<V>>;
-    if constexpr (!writable) {
-      static_assert(writable, "coca::attention: out is const, so nothing can be written to it");
-      return false;
-    } else if constexpr (!elements) {
-      static_assert(elements,
-                    "coca::attention: elements must be float, double, Eigen::bfloat16 or "
-                    "Eigen::half");
-      return false;
-    } else if constexpr (!Compatible<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>) {
-      static_assert(Compatible<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>,
-                    "coca::attention: double goes with double only; convert, or use one type");
-      return false;
-    } else if constexpr (!Scheme<S, Accumulator<ElementOf<Q>>>) {
-      static_assert(Scheme<S, Accumulator<ElementOf<Q>>>,
-                    "coca::attention: the scheme lacks a member, or has it with another type; see "
-                    "SchemeDefaults in coca/scheme/scheme.hpp");
-      return false;
-    } else if constexpr (!Mask<M>) {
-      static_assert(Mask<M>,
-                    "coca::attention: the mask lacks a member, or has it with another type; see "
-                    "MaskDefaults in coca/mask/mask.hpp");
-      return false;
-    } else if constexpr (!Device<D>) {
-      static_assert(Device<D>,
-                    "coca::attention: the device must be Eigen::DefaultDevice or "
-                    "Eigen::ThreadPoolDevice");
-      return false;
-    } else {
-      // A hook that is there under its name but cannot be called would be passed over in silence.
-      static_assert(
-          !requires { &S::logit; } || TransformsLogits<S, Accumulator<ElementOf<Q>>>,
-          "coca::attention: the scheme's logit must be `T logit(T, const Site&) const`");
-      static_assert(
-          !requires { &M::bias; } || Biased<M>,
-          "coca::attention: the mask's bias must be `number bias(const Site&) const`");
-      return true;
-    }
-  }
-}
 
 template <class Out, class Q, class K, class V, class S, class M, class D>
 void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
