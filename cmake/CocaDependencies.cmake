@@ -18,7 +18,7 @@ coca_package(Eigen3 TARGET Eigen3::Eigen VERSION 3.4 HEADERS .
   URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz)
 coca_package(Catch2 TARGET Catch2::Catch2
   URL https://github.com/catchorg/Catch2/archive/refs/tags/v3.5.4.tar.gz)
-coca_package(benchmark TARGET benchmark::benchmark_main
+coca_package(benchmark TARGET benchmark::benchmark
   URL https://github.com/google/benchmark/archive/refs/tags/v1.8.4.tar.gz)
 coca_package(CLI11 TARGET CLI11::CLI11 HEADERS include
   URL https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.4.2.tar.gz)
