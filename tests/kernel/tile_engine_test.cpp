@@ -1,5 +1,6 @@
 #include "coca/kernel/tile_engine.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <vector>
@@ -199,6 +200,25 @@ TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel]", float, 
       CHECK(sums == std::vector<T>(16, T(4)));
       CHECK(x[at] == T(1));
       CHECK(x[(at + 1) % 48] == T(1) / 32);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(103);
+  for_each_target([&](Target target) {
+    const auto& engine = tile_engine<T>(target);
+    for (const Index count : {0, 1, 7, 16, 33}) {
+      auto x = random_numbers<T>(40, random);
+      auto expected = x;
+      for (Index i = 0; i < count; ++i) expected[static_cast<std::size_t>(i)] *= T(3);
+      std::vector<T> to(40, T(9));
+      engine.scale(x.data(), to.data(), count, T(3));
+      CHECK(std::equal(to.begin(), to.begin() + count, expected.begin()));
+      CHECK(std::all_of(to.begin() + count, to.end(), [](T value) { return value == T(9); }));
+      engine.scale(x.data(), x.data(), count, T(3));
+      CHECK(x == expected);
     }
   });
 }

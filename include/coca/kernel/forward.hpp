@@ -88,7 +88,7 @@ class ForwardBlock {
             call_.scheme.map_query(
                 token_row(engine_, call_.q, batch_, query, head, buffers_.scratch), token,
                 std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
-            for (Index i = 0; i < widths_.score; ++i) phi[i] *= factor;
+            engine_.scale(phi, phi, widths_.score, factor);
             buffers_.states[row] = initial_state(head);
           }
         });
@@ -296,9 +296,15 @@ class ForwardBlock {
       // A row that saw nothing has sums of 0: it gives zeros.
       const T factor = state.sum == T(0) ? T(1) : T(1) / state.sum;
       auto* to = &call_.out(batch_, query, head, 0);
-      using Out = std::remove_reference_t<decltype(*to)>;
-      for (Index i = 0; i < call_.shape.value_dim; ++i) {
-        to[i * call_.out.strides[3]] = static_cast<Out>(sums[i] * factor);
+      using Out = std::remove_pointer_t<decltype(to)>;
+      const Index step = call_.out.strides[3];
+      if constexpr (std::is_same_v<Out, T>) {
+        if (step == 1) engine_.scale(sums, to, call_.shape.value_dim, factor);
+      }
+      if (!std::is_same_v<Out, T> || step != 1) {
+        for (Index i = 0; i < call_.shape.value_dim; ++i) {
+          to[i * step] = static_cast<Out>(sums[i] * factor);
+        }
       }
       std::visit(
           [&](const auto& lse) {

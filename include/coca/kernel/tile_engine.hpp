@@ -65,6 +65,9 @@ struct TileEngine {
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
 
+  /// to = factor * from, for any count; they may be the same.
+  void (*scale)(const T* from, T* to, Index count, T factor);
+
   /// Whether `count` numbers, whole vectors of them, are all finite.
   bool (*all_finite)(const T* values, Index count);
 
