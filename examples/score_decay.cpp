@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-/// Score against distance: RoPE with an angle between query and key (the anomaly of Zhu et al. 2024,
-/// figure 3), and the CoCA forms, which have none. Writes score_decay.csv and, where gnuplot is
-/// installed, score_decay.svg into the folder named on the command line.
+/// Score against distance: RoPE with an angle between query and key (the anomaly of Zhu et al.
+/// 2024, figure 3), and the CoCA forms, which have none. Writes score_decay.csv and, where gnuplot
+/// is installed, score_decay.svg into the folder named on the command line.
 namespace {
 
 using coca::Position;

@@ -5,10 +5,10 @@
 
 /// One binary, the best instruction set at run time.
 ///
-/// Most programs are built for the oldest processor they may meet. The hot loops of this library are
-/// therefore compiled several times, once for each instruction set below, and the best one that the
-/// processor has is taken when the program runs. Needs GCC or clang on x86-64; elsewhere, or with
-/// COCA_SINGLE_TARGET defined, there is only what the compiler was told.
+/// Most programs are built for the oldest processor they may meet. The hot loops of this library
+/// are therefore compiled several times, once for each instruction set below, and the best one that
+/// the processor has is taken when the program runs. Needs GCC or clang on x86-64; elsewhere, or
+/// with COCA_SINGLE_TARGET defined, there is only what the compiler was told.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(COCA_SINGLE_TARGET)
 #define COCA_MULTI_TARGET 1
 #else

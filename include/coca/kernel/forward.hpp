@@ -76,7 +76,8 @@ class ForwardBlock {
   Index head_of(Index row) const { return key_head_ * group_ + (row_begin_ + row) % group_; }
 
   void load_queries() {
-    // Scores are wanted in base 2; hooks want them in natural units, and convert when they are done.
+    // Scores are wanted in base 2; hooks want them in natural units, and convert when they are
+    // done.
     const T factor = kEveryScore ? call_.scale : call_.scale * kLog2e<T>;
     on_target(
         target(), [&]() __attribute__((always_inline)) {

@@ -23,8 +23,8 @@ namespace coca::inline v0::detail {
 /// panel of them in L1.
 inline constexpr Index kTileKeys = 128;
 
-/// One row's softmax so far, of scores in base 2, that is, times log2(e): e^x = 2^(x log2 e) saves a
-/// multiplication each.
+/// One row's softmax so far, of scores in base 2, that is, times log2(e): e^x = 2^(x log2 e) saves
+/// a multiplication each.
 template <Real T>
 struct SoftmaxState {
   T maximum = -std::numeric_limits<T>::infinity();
@@ -78,14 +78,22 @@ struct TileEngine {
 
 }  // namespace coca::inline v0::detail
 
-#define COCA_TARGET_NAMESPACE baseline
+// The width is part of the name: files of one program may be compiled with different flags, and
+// must not share what differs.
 #if defined(__AVX512F__)
+#define COCA_TARGET_NAMESPACE baseline64
 #define COCA_TARGET_BYTES 64
 #elif defined(__AVX__)
+#define COCA_TARGET_NAMESPACE baseline32
 #define COCA_TARGET_BYTES 32
 #else
+#define COCA_TARGET_NAMESPACE baseline16
 #define COCA_TARGET_BYTES 16
 #endif
+namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
+namespace coca::inline v0::detail {
+namespace baseline = COCA_TARGET_NAMESPACE;
+}
 #include "coca/kernel/tile_engine.inc"
 
 #if COCA_MULTI_TARGET

@@ -74,9 +74,9 @@ class Rope {
     return {first, first + (dim_ - rotary_dim_) / 2};
   }
 
-  /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j (1 and
-  /// 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x and y
-  /// of the pair in `to`. Both are `dim` long and do not overlap.
+  /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j (1
+  /// and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x
+  /// and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
     for_each_chunk<T>(n, [&](Index begin, Index count, const T* cosines, const T* sines) {
