@@ -74,6 +74,7 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
                       options, on);
     };
     run(device);
+    run(Eigen::DefaultDevice{});  // takes larger blocks
     const long before = allocations;
     for (int i = 0; i < 20; ++i) {
       run(device);
@@ -94,4 +95,43 @@ TEST_CASE("work memory does not depend on the length of the sequence", "[memory]
   CHECK(bytes(1 << 16) == bytes(1 << 24));
   CHECK(bytes(1 << 24) <= 4U << 20);
   CHECK(bytes(1 << 10) <= bytes(1 << 16));
+}
+
+TEST_CASE("work memory is at most 4 MiB a thread", "[memory]") {
+  Eigen::ThreadPool pool(3);
+  for (const Index dim : {16, 64, 128, 256, 512}) {
+    for (const int threads : {1, 2, 3}) {
+      const coca::TensorView<const double> q(nullptr, {2, 1 << 20, 8, dim});
+      const auto bytes =
+          coca::workspace_bytes(q, q, q, coca::Dot{}, Eigen::ThreadPoolDevice(&pool, threads));
+      CHECK(bytes <= static_cast<std::size_t>(threads) << 22);
+    }
+  }
+}
+
+TEST_CASE("the caller may bring the work memory", "[memory]") {
+  Eigen::ThreadPool pool(2);
+  const Eigen::ThreadPoolDevice device(&pool, 2);
+  Random random(2);
+  Tensor<float> q({2, 300, 4, 40}), k({2, 300, 2, 40}), out({2, 300, 4, 40}), own({2, 300, 4, 40});
+  for (auto* x : {&q, &k}) x->fill([&] { return random.uniform(); });
+  const std::size_t bytes =
+      coca::workspace_bytes(q.view(), k.view(), k.view(), coca::Dot{}, device);
+  std::vector<std::byte> memory(bytes + 1);
+  coca::AttentionOptions options;
+  const auto run = [&](Tensor<float>& to) {
+    coca::attention(to.view(), q.view(), k.view(), k.view(), coca::Dot{}, coca::Causal{}, options,
+                    device);
+  };
+  run(own);
+  for (const std::size_t offset : {0UL, 1UL}) {  // of any alignment
+    options.workspace = std::span(memory).subspan(offset, bytes);
+    run(out);
+    CHECK(out.storage() == own.storage());
+  }
+  options.workspace = std::span(memory).first(bytes - coca::detail::kAlignment);
+  out.fill([] { return 0.0F; });
+  const auto untouched = out.storage();
+  CHECK_THROWS_AS(run(out), std::invalid_argument);
+  CHECK(out.storage() == untouched);
 }

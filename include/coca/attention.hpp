@@ -31,31 +31,23 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
   require_equal("k.shape[3] (width of the key operand)", k.shape[3],
                 static_cast<Index>(scheme.key_dim(shape.query_dim)), "what the scheme takes");
   mask.check(shape);
-  const TokenPositions query_positions{
-      options.first_query.value_or(options.first_key + shape.keys - shape.queries),
-      options.query_ids};
-  const TokenPositions key_positions{options.first_key, options.key_ids};
-  query_positions.check("options.query_ids", shape.batch, shape.queries);
-  key_positions.check("options.key_ids", shape.batch, shape.keys);
+  TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
+  TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
   if (options.checked) check_keys(scheme, k);
 
+  const Sequences sequences{
+      .count = shape.batch,
+      .queries = shape.queries,
+      .keys = shape.keys,
+      .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
   const double scale =
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
   const auto run = [&](const auto& full_scheme) {
     using FullScheme = std::remove_cvref_t<decltype(full_scheme)>;
-    const ForwardCall<Q, K, V, Out, FullScheme, M> call{out,
-                                                        q,
-                                                        k,
-                                                        v,
-                                                        full_scheme,
-                                                        mask,
-                                                        shape,
-                                                        static_cast<Accumulator<Q>>(scale),
-                                                        query_positions,
-                                                        key_positions,
-                                                        options.sinks,
-                                                        options.lse};
-    forward(call, device);
+    using Call = ForwardCall<Q, K, V, Out, FullScheme, M>;
+    forward(Call{out, q, k, v, full_scheme, mask, shape, sequences,
+                 static_cast<typename Call::Real>(scale), options},
+            device);
   };
   if (options.soft_cap > 0.0) {
     run(WithLogits<S, SoftCap>(scheme, SoftCap{options.soft_cap}));
@@ -104,10 +96,12 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, c
   }
 }
 
-/// Bytes of work memory that a call with these tensors and this scheme takes from the calling
-/// thread's store: per worker, of which a pool device has at most numThreads().
-template <TensorLike Q, TensorLike K, TensorLike V, class S>
-std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme) {
+/// Bytes of work memory that a call with these tensors, scheme and device takes: from
+/// options.workspace, or else from the calling thread's store. For each thread at most 4 MiB, and
+/// no more for a longer sequence.
+template <TensorLike Q, TensorLike K, TensorLike V, class S, class D = Eigen::DefaultDevice>
+std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
+                            const D& device = {}) {
   const auto queries = tensor_view(q);
   const auto keys = tensor_view(k);
   const auto values = tensor_view(v);
@@ -119,10 +113,12 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme)
                              .key_heads = keys.shape[2],
                              .query_dim = queries.shape[3],
                              .value_dim = values.shape[3]};
-  const Index score_dim = scheme.score_dim(shape.query_dim);
-  const detail::ForwardWidths<T> widths(detail::tile_engine<T>(target()), shape, score_dim,
-                                        keys.shape[3]);
-  return detail::forward_bytes<T>(detail::ForwardPlan(shape, score_dim, sizeof(T)), widths);
+  const detail::ForwardWidths widths(detail::tile_engine<T>(target()), shape,
+                                     scheme.score_dim(shape.query_dim), keys.shape[3]);
+  const detail::Sequences sequences{
+      .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
+  const detail::ForwardPlan plan(sequences, shape, widths, sizeof(T), detail::thread_count(device));
+  return detail::ForwardMemory<T>(plan, widths).total + detail::kAlignment - 1;
 }
 
 }  // namespace coca::inline v0

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "support/bounds.hpp"
@@ -28,10 +30,10 @@ void for_each_target(Visit&& visit) {
 /// 2^x of 16 numbers of at most 0, and their sum, by way of a row whose maximum so far is 0.
 template <class T>
 T exponentiate(const TileEngine<T>& engine, T* x) {
-  SoftmaxState<T> state{T(0), T(0)};
-  T sums[16] = {};
-  engine.softmax(x, 1, 16, &state, sums, 16);
-  return state.sum;
+  T maximum = T(0);
+  T sums[32] = {};
+  engine.softmax(x, 1, 16, &maximum, sums, 16);
+  return std::accumulate(sums + 16, sums + 32, T(0));
 }
 
 template <class T>
@@ -57,7 +59,10 @@ TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
         k.resize(static_cast<std::size_t>(end * depth));
         std::vector<T> panels(static_cast<std::size_t>(kTileKeys * depth));
         std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys));
-        engine.pack_keys(k.data(), panels.data(), end, depth);
+        for (Index packed = 0; packed < end; packed += kPackKeys) {
+          engine.pack_keys(k.data() + packed * depth, panels.data(), packed,
+                           std::min(kPackKeys, end - packed), depth);
+        }
         const Index first = random.integer(0, end / engine.vector - 1) * engine.vector;
         engine.scores(q.data(), panels.data(), scores.data(), rows, first, end, depth);
         double worst = 0.0;
@@ -95,10 +100,16 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
         const Index dim = columns - random.integer(0, engine.vector - 1);
         const auto rows_of_values = random_numbers<T>(kTileKeys * dim, random);
         std::vector<T> values(static_cast<std::size_t>(kTileKeys * columns), T(9));
+        std::vector<const T*> value_rows;
         for (Index key = 0; key < kTileKeys; ++key) {
-          engine.pack_value(rows_of_values.data() + key * dim, values.data(), key, dim);
+          value_rows.push_back(rows_of_values.data() + key * dim);
         }
-        auto sums = random_numbers<T>(rows * columns, random);
+        for (const auto& [begin, end] : {std::pair<Index, Index>{0, 5}, {5, kTileKeys}}) {
+          CHECK(engine.pack_values(value_rows.data() + begin, values.data(), begin, end - begin,
+                                   dim));
+        }
+        const Index stride = columns + engine.vector;
+        auto sums = random_numbers<T>(rows * stride, random);
         const auto before = sums;
         const auto value = [&](Index key, Index column) {
           return column < dim ? rows_of_values[static_cast<std::size_t>(key * dim + column)] : T(0);
@@ -107,10 +118,10 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
                           columns);
         double worst = 0.0;
         for (Index r = 0; r < rows; ++r) {
-          for (Index c = 0; c < columns; ++c) {
-            const auto at = static_cast<std::size_t>(r * columns + c);
+          for (Index c = 0; c < stride; ++c) {
+            const auto at = static_cast<std::size_t>(r * stride + c);
             auto sum = static_cast<double>(before[at]);
-            for (Index key = first; key < first + keys; ++key) {
+            for (Index key = first; key < first + keys && c < columns; ++key) {
               sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
                      static_cast<double>(value(key, c));
             }
@@ -127,11 +138,11 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
 TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
   for_each_target([&](Target target) {
     const auto& engine = tile_engine<float>(target);
-    // Floats from -0 down to -126, one in 64; below that the result is 0.
+    // Floats from -0 down to -126, one in 61; below that results are subnormal and then 0.
     double worst = 0.0;
-    for (std::uint32_t bits = 0x80000000U; bits + 15 * 64 < 0xC2FC0000U; bits += 16 * 64) {
+    for (std::uint32_t bits = 0x80000000U; bits + 15 * 61 < 0xC2FC0000U; bits += 16 * 61) {
       float x[16], y[16];
-      for (std::uint32_t i = 0; i < 16; ++i) x[i] = y[i] = std::bit_cast<float>(bits + 64 * i);
+      for (std::uint32_t i = 0; i < 16; ++i) x[i] = y[i] = std::bit_cast<float>(bits + 61 * i);
       exponentiate(engine, y);
       for (int i = 0; i < 16; ++i) {
         const double exact = std::exp2(static_cast<double>(x[i]));
@@ -191,13 +202,16 @@ TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel]", float, 
   for_each_target([&](Target target) {
     const auto& engine = tile_engine<T>(target);
     for (std::size_t at = 0; at < 48; ++at) {
-      std::vector<T> x(48, T(-3)), sums(16, T(8));
+      const auto vector = static_cast<std::size_t>(engine.vector);
+      std::vector<T> x(48, T(-3)), sums(16 + vector, T(8));
       x[at] = T(2);
-      SoftmaxState<T> state{T(1), T(4)};
-      engine.softmax(x.data(), 1, 48, &state, sums.data(), 16);
-      CHECK(state.maximum == T(2));
-      CHECK(state.sum == T(2 + 1) + T(47) / 32);
-      CHECK(sums == std::vector<T>(16, T(4)));
+      T maximum = T(1);
+      engine.softmax(x.data(), 1, 48, &maximum, sums.data(), 16);
+      CHECK(maximum == T(2));
+      const auto weights = sums.begin() + 16;
+      CHECK(std::vector<T>(sums.begin(), weights) == std::vector<T>(16, T(4)));
+      CHECK(std::accumulate(weights, sums.end(), T(0)) ==
+            T(4) * static_cast<T>(vector) + T(1) + T(47) / 32);
       CHECK(x[at] == T(1));
       CHECK(x[(at + 1) % 48] == T(1) / 32);
     }
@@ -223,24 +237,30 @@ TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel]", float, dou
   });
 }
 
-TEMPLATE_TEST_CASE("finite or not", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("packing says whether values are finite", "[kernel]", float, double) {
   using T = TestType;
   for_each_target([&](Target target) {
     const auto& engine = tile_engine<T>(target);
-    for (std::size_t at = 0; at < 48; ++at) {
-      std::vector<T> x(48, std::numeric_limits<T>::max());
-      CHECK(engine.all_finite(x.data(), 48));
-      x[at] = std::numeric_limits<T>::quiet_NaN();
-      CHECK_FALSE(engine.all_finite(x.data(), 48));
-      x[at] = -std::numeric_limits<T>::infinity();
-      CHECK_FALSE(engine.all_finite(x.data(), 48));
+    std::vector<T> panels(static_cast<std::size_t>(kTileKeys * 64));
+    for (const Index dim : {16, 45}) {
+      std::vector<T> x(static_cast<std::size_t>(3 * dim), std::numeric_limits<T>::max());
+      const T* rows[] = {x.data(), x.data() + dim, x.data() + 2 * dim};
+      CHECK(engine.pack_values(rows, panels.data(), 7, 3, dim));
+      for (T& value : x) {
+        for (const T bad :
+             {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()}) {
+          value = bad;
+          CHECK_FALSE(engine.pack_values(rows, panels.data(), 7, 3, dim));
+        }
+        value = T(1);
+      }
     }
   });
 }
 
 TEST_CASE("every half and every bfloat16 widens to itself", "[kernel]") {
   for_each_target([&](Target target) {
-    const auto& engine = tile_engine<float>(target);
+    const auto& engine = narrow_engine(target);
     std::vector<std::uint16_t> narrow(65536);
     for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<std::uint16_t>(i);
     std::vector<float> wide(narrow.size());
@@ -259,5 +279,61 @@ TEST_CASE("every half and every bfloat16 widens to itself", "[kernel]") {
     CHECK(same(Eigen::half{}));
     engine.widen_bfloat16(narrow.data(), wide.data(), 65536);
     CHECK(same(Eigen::bfloat16{}));
+  });
+}
+
+TEST_CASE("floats narrow as Eigen's conversions do", "[kernel]") {
+  test::Random random(104);
+  // Every half and bfloat16 and what lies between two of them: exact, above and below the middle,
+  // the middle itself; and tails of any length.
+  std::vector<float> wide;
+  for (std::uint32_t high = 0; high < 65536; ++high) {
+    for (const std::uint32_t low : {0x0U, 0x7fffU, 0x8000U, 0x8001U}) {
+      wide.push_back(std::bit_cast<float>(high << 16 | low));
+      // The middles of halves lie elsewhere.
+      wide.push_back(std::bit_cast<float>(high << 16 | (low >> 3) | (low & 1U)));
+    }
+    const auto half =
+        static_cast<float>(std::bit_cast<Eigen::half>(static_cast<std::uint16_t>(high)));
+    const auto next =
+        static_cast<float>(std::bit_cast<Eigen::half>(static_cast<std::uint16_t>(high + 1)));
+    for (const float x : {half, (half + next) / 2, std::nextafter((half + next) / 2, half),
+                          std::nextafter((half + next) / 2, next)}) {
+      wide.push_back(x);
+    }
+  }
+  for_each_target([&](Target target) {
+    const auto& engine = narrow_engine(target);
+    std::vector<std::uint16_t> narrow(wide.size());
+    const auto differences = [&](auto type) {
+      using Narrow = decltype(type);
+      long count = 0;
+      for (std::size_t i = 0; i < wide.size(); ++i) {
+        const auto expected = static_cast<Narrow>(wide[i]);
+        const auto actual = std::bit_cast<Narrow>(narrow[i]);
+        if (std::isnan(wide[i])) {
+          count += !(Eigen::numext::isnan)(actual);
+        } else {
+          count += narrow[i] != std::bit_cast<std::uint16_t>(expected);
+        }
+      }
+      return count;
+    };
+    const auto size = static_cast<Index>(wide.size());
+    engine.scale_to_half(wide.data(), narrow.data(), size, 1.0F);
+    CHECK(differences(Eigen::half{}) == 0);
+    engine.scale_to_bfloat16(wide.data(), narrow.data(), size, 1.0F);
+    CHECK(differences(Eigen::bfloat16{}) == 0);
+
+    for (const Index count : {0, 1, 7, 9, 16, 23}) {
+      std::vector<float> x(24, 1.5F), back(24, 9.0F);
+      std::vector<std::uint16_t> to(24, 0x4242U);
+      engine.scale_to_half(x.data(), to.data(), count, 2.0F);
+      CHECK(std::count(to.begin(), to.end(), 0x4200U) == count);  // 3
+      CHECK(std::count(to.begin() + count, to.end(), 0x4242U) == 24 - count);
+      engine.widen_half(to.data(), back.data(), count);
+      CHECK(std::count(back.begin(), back.end(), 3.0F) == count);
+      CHECK(std::count(back.begin() + count, back.end(), 9.0F) == 24 - count);
+    }
   });
 }

@@ -27,13 +27,13 @@ concept Device = std::same_as<D, Eigen::DefaultDevice> || PoolDevice<D>;
 
 namespace detail {
 
-/// How many workers parallel_for will number, at most, on this device for so many items.
+/// How many threads a call may use on this device, the calling one included.
 template <Device D>
-int worker_count(const D& device, Index items) {
+int thread_count(const D& device) {
   if constexpr (PoolDevice<D>) {
     // A pool thread that waited for its own pool could wait for ever.
     if (device.getPool()->CurrentThreadId() >= 0) return 1;
-    return static_cast<int>(std::clamp<Index>(items, 1, std::max(1, device.numThreads())));
+    return std::max(1, device.numThreads());
   } else {
     return 1;
   }

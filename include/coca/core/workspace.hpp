@@ -3,7 +3,10 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <span>
+#include <string>
 
+#include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 
 /// Work memory: taken once, kept, and handed out in aligned pieces.
@@ -25,7 +28,9 @@ class Carver {
   template <class T>
   T* take(Index count) {
     std::byte* piece = block_ == nullptr ? nullptr : block_ + bytes_;
-    bytes_ += aligned_bytes(static_cast<std::size_t>(count) * sizeof(T));
+    // A gap, lest two pieces that are walked together lie a multiple of a page apart: caches and
+    // store buffers tell addresses apart by their low bits first.
+    bytes_ += aligned_bytes(static_cast<std::size_t>(count) * sizeof(T)) + 3 * kAlignment;
     return reinterpret_cast<T*>(piece);
   }
   std::size_t bytes() const { return bytes_; }
@@ -63,6 +68,19 @@ class Arena {
 inline Arena& thread_arena() {
   thread_local Arena arena;
   return arena;
+}
+
+/// Work memory of so many bytes, aligned: the caller's, if there is some, else the thread's own.
+inline std::byte* work_memory(std::span<std::byte> callers, std::size_t bytes) {
+  if (callers.empty()) return thread_arena().reserve(bytes);
+  void* first = callers.data();
+  std::size_t space = callers.size();
+  void* aligned = std::align(kAlignment, bytes, first, space);
+  if (aligned == nullptr) {
+    reject("options.workspace.size()", std::to_string(callers.size()),
+           "what coca::workspace_bytes says, " + std::to_string(bytes + kAlignment - 1));
+  }
+  return static_cast<std::byte*>(aligned);
 }
 
 }  // namespace coca::inline v0::detail

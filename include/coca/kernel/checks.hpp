@@ -151,7 +151,7 @@ void check_keys(const S& scheme, const TensorView<const K>& k) {
     for (Index b = 0; b < k.shape[0]; ++b) {
       for (Index n = 0; n < k.shape[1]; ++n) {
         for (Index h = 0; h < k.shape[2]; ++h) {
-          const auto row = token_row(tile_engine<T>(target()), k, b, n, h, scratch.data());
+          const auto row = token_row(narrow_engine(target()), k, b, n, h, scratch.data());
           if (const char* defect = scheme.key_defect(row)) {
             reject(std::string("k").append(list_text(std::array<Index, 3>{b, n, h})), defect,
                    "what its scheme allows: 0 or more");

@@ -16,6 +16,7 @@
 #include "coca/kernel/forward_plan.hpp"
 #include "coca/kernel/load.hpp"
 #include "coca/kernel/options.hpp"
+#include "coca/kernel/sequences.hpp"
 #include "coca/kernel/softmax.hpp"
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/mask/mask.hpp"
@@ -39,7 +40,26 @@
 /// No row sees another one's numbers, and nothing depends on the number of threads.
 namespace coca::inline v0::detail {
 
-/// The work on one block of rows of one (batch, key head).
+/// A checked call, all defaults filled in.
+template <class Q, class K, class V, class Out, class S, class M>
+struct ForwardCall {
+  using Real = Accumulator<Q>;
+
+  TensorView<Out> out;
+  TensorView<const Q> q;
+  TensorView<const K> k;
+  TensorView<const V> v;
+  const S& scheme;
+  const M& mask;
+  AttentionShape shape;
+  Sequences sequences;
+  Real scale;
+  const AttentionOptions& options;
+
+  Index group() const { return shape.query_heads / shape.key_heads; }
+};
+
+/// The work on one item.
 template <class Call>
 class ForwardBlock {
   using T = typename Call::Real;
@@ -47,26 +67,30 @@ class ForwardBlock {
   using M = std::remove_cvref_t<decltype(std::declval<Call>().mask)>;
 
   /// Whether every score is changed one by one, and not those at a mask's edge alone.
+  static constexpr Index kRowsAhead = 16;
   static constexpr bool kEveryScore = TransformsLogits<S, T> || Biased<M>;
 
  public:
-  ForwardBlock(const Call& call, const TileEngine<T>& engine, const ForwardWidths<T>& widths,
-               const ForwardBuffers<T>& buffers, Index batch, Index key_head, Index row_begin,
-               Index row_end)
+  ForwardBlock(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
+               const ForwardBuffers<T>& buffers, const ForwardItem& item)
       : call_(call),
         engine_(engine),
+        narrow_(narrow_engine(target())),
         widths_(widths),
         buffers_(buffers),
-        batch_(batch),
-        key_head_(key_head),
+        sequence_(item.sequence),
+        query_positions_{item.sequence.query_offset, call.options.query_ids},
+        key_positions_{call.options.first_key, call.options.key_ids},
+        key_head_(item.key_head),
         group_(call.group()),
-        row_begin_(row_begin),
-        rows_(row_end - row_begin) {}
+        row_begin_(item.begin),
+        rows_(item.end - item.begin),
+        sums_stride_(widths.sums + widths.vector) {}
 
   void run() {
     load_queries();
-    for (Index key = 0; key < call_.shape.keys; key += kTileKeys) {
-      visit_keys(key, std::min(key + kTileKeys, call_.shape.keys));
+    for (Index key = 0; key < sequence_.keys; key += kTileKeys) {
+      visit_keys(key, std::min(key + kTileKeys, sequence_.keys));
     }
     store();
   }
@@ -74,6 +98,7 @@ class ForwardBlock {
  private:
   Index query_of(Index row) const { return (row_begin_ + row) / group_; }
   Index head_of(Index row) const { return key_head_ * group_ + (row_begin_ + row) % group_; }
+  T* sums_of(Index row) const { return buffers_.sums + row * sums_stride_; }
 
   void load_queries() {
     // Scores are wanted in base 2; hooks want them in natural units, and convert when they are
@@ -82,40 +107,59 @@ class ForwardBlock {
     on_target(
         target(), [&]() __attribute__((always_inline)) {
           for (Index row = 0; row < rows_; ++row) {
+            if (row + kRowsAhead < rows_) {
+              prefetch_row(call_.q, sequence_.batch,
+                           sequence_.first_query + query_of(row + kRowsAhead),
+                           head_of(row + kRowsAhead));
+            }
             const Index query = query_of(row);
+            const Index place = sequence_.first_query + query;
             const Index head = head_of(row);
+            const Token token{query_positions_(sequence_.batch, place, query), sequence_.index,
+                              query, head};
             T* phi = buffers_.queries + row * widths_.score;
-            const Token token{call_.query_positions(batch_, query), batch_, query, head};
             call_.scheme.map_query(
-                token_row(engine_, call_.q, batch_, query, head, buffers_.scratch), token,
+                token_row(narrow_, call_.q, sequence_.batch, place, head, buffers_.scratch), token,
                 std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
             engine_.scale(phi, phi, widths_.score, factor);
-            buffers_.states[row] = initial_state(head);
           }
         });
-    std::fill_n(buffers_.sums, rows_ * widths_.value, T(0));
+    std::fill_n(buffers_.sums, rows_ * sums_stride_, T(0));
+    for (Index row = 0; row < rows_; ++row) {
+      // A sink is a weight of 2^0 without a value.
+      const T sink = sink_of(head_of(row)) * kLog2e<T>;
+      buffers_.maxima[row] = sink;
+      if (sink != kMinusInfinity<T>) sums_of(row)[widths_.sums] = T(1);
+    }
   }
 
-  SoftmaxState<T> initial_state(Index head) const {
+  T sink_of(Index head) const {
     return std::visit(
         [&](const auto& sinks) {
           if constexpr (requires { sinks(head); }) {
-            return state_with_sink(static_cast<T>(sinks(head)));
+            return static_cast<T>(sinks(head));
           } else {
-            return SoftmaxState<T>{};
+            return kMinusInfinity<T>;
           }
         },
-        call_.sinks);
+        call_.options.sinks);
   }
 
   void visit_keys(Index key_begin, Index key_end) {
     bool loaded = false;
+    Index ahead = key_end;
+    const Index ahead_end = std::min(key_end + kTileKeys, sequence_.keys);
+    const Index ahead_step = 1 + kTileKeys * kTileRows / rows_;
     for (Index row = 0; row < rows_; row += kTileRows) {
       const Index rows = std::min(kTileRows, rows_ - row);
       const Coverage coverage = classify(row, rows, key_begin, key_end);
       if (coverage == Coverage::empty) continue;
       if (!loaded) load_keys(key_begin, key_end);
       loaded = true;
+      for (Index i = 0; i < ahead_step && ahead < ahead_end; ++i, ++ahead) {
+        prefetch_row(call_.k, sequence_.batch, sequence_.first_key + ahead, key_head_);
+        prefetch_row(call_.v, sequence_.batch, sequence_.first_key + ahead, key_head_);
+      }
       if (coverage == Coverage::full) {
         visit_full_tile(row, rows, key_begin, key_end - key_begin);
       } else {
@@ -128,62 +172,75 @@ class ForwardBlock {
   }
 
   Coverage classify(Index row, Index rows, Index key_begin, Index key_end) const {
-    return call_.mask.classify(MaskTile{.batch = batch_,
+    return call_.mask.classify(MaskTile{.batch = sequence_.index,
                                         .head_begin = key_head_ * group_,
                                         .head_end = (key_head_ + 1) * group_,
                                         .query_begin = query_of(row),
                                         .query_end = query_of(row + rows - 1) + 1,
                                         .key_begin = key_begin,
                                         .key_end = key_end,
-                                        .query_offset = call_.query_positions.first,
-                                        .key_offset = call_.key_positions.first});
+                                        .query_offset = query_positions_.first,
+                                        .key_offset = key_positions_.first});
   }
 
   void load_keys(Index key_begin, Index key_end) {
     const Index keys = key_end - key_begin;
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index key = 0; key < keys; ++key) {
-            const Index index = key_begin + key;
-            T* psi = buffers_.key_rows + key * widths_.score;
-            const Token token{call_.key_positions(batch_, index), batch_, index, key_head_};
-            call_.scheme.map_key(
-                token_row(engine_, call_.k, batch_, index, key_head_, buffers_.scratch), token,
-                std::span<T>(psi, static_cast<std::size_t>(widths_.score)));
-          }
-        });
-    for (Index key = 0; key < keys; ++key) {
-      const auto value =
-          token_row(engine_, call_.v, batch_, key_begin + key, key_head_, buffers_.scratch);
-      engine_.pack_value(value.data(), buffers_.values, key, call_.shape.value_dim);
+    values_finite_ = true;
+    for (Index first = 0; first < keys; first += kPackKeys) {
+      const Index count = std::min(kPackKeys, keys - first);
+      pack_keys(key_begin, first, count);
+      pack_values(key_begin, first, count);
     }
-    std::fill(buffers_.key_rows + keys * widths_.score,
-              buffers_.key_rows + whole_vectors(keys) * widths_.score, T(0));
-    engine_.pack_keys(buffers_.key_rows, buffers_.keys, whole_vectors(keys), widths_.score);
-    set_aside_non_finite(keys);
+    if (!values_finite_) set_aside_non_finite(keys);
   }
 
-  /// Calls visit(panel, first column, width) for each panel of the values.
-  template <class Visit>
-  void for_each_value_panel(Visit&& visit) const {
-    for (Index column = 0; column < widths_.value;) {
-      const Index width = panel_width(engine_.panel, widths_.value - column);
-      visit(buffers_.values + column * kTileKeys, column, width);
-      column += width;
+  void pack_keys(Index key_begin, Index first, Index count) {
+    on_target(
+        target(), [&]() __attribute__((always_inline)) {
+          for (Index i = 0; i < count; ++i) {
+            const Index key = key_begin + first + i;
+            const Index place = sequence_.first_key + key;
+            const Token token{key_positions_(sequence_.batch, place, key), sequence_.index, key,
+                              key_head_};
+            call_.scheme.map_key(
+                token_row(narrow_, call_.k, sequence_.batch, place, key_head_, buffers_.scratch),
+                token,
+                std::span<T>(buffers_.key_rows + i * widths_.score,
+                             static_cast<std::size_t>(widths_.score)));
+          }
+        });
+    const Index whole = whole_vectors(count);
+    std::fill(buffers_.key_rows + count * widths_.score, buffers_.key_rows + whole * widths_.score,
+              T(0));
+    engine_.pack_keys(buffers_.key_rows, buffers_.keys, first, whole, widths_.score);
+  }
+
+  void pack_values(Index key_begin, Index first, Index count) {
+    std::array<const T*, kPackKeys> rows;
+    for (Index i = 0; i < count; ++i) {
+      rows[static_cast<std::size_t>(i)] =
+          value_row(key_begin + first + i, buffers_.value_rows + i * widths_.value).data();
     }
+    values_finite_ &=
+        engine_.pack_values(rows.data(), buffers_.values, first, count, widths_.value);
+  }
+
+  std::span<const T> value_row(Index key, T* scratch) const {
+    return token_row(narrow_, call_.v, sequence_.batch, sequence_.first_key + key, key_head_,
+                     scratch);
   }
 
   /// Takes NaN and Inf out of the loaded values: in a matrix product they would reach, as 0 * NaN,
   /// the rows that do not see them.
   void set_aside_non_finite(Index keys) {
-    values_finite_ = true;
-    for_each_value_panel([&](T* panel, Index, Index width) {
-      if (engine_.all_finite(panel, keys * width)) return;
-      values_finite_ = false;
+    for (Index column = 0; column < widths_.sums;) {
+      const Index width = panel_width(engine_.panel, widths_.sums - column);
+      T* panel = buffers_.values + column * kTileKeys;
       for (Index i = 0; i < keys * width; ++i) {
         if (!std::isfinite(panel[i])) panel[i] = T(0);
       }
-    });
+      column += width;
+    }
   }
 
   /// Gives the values set aside to the rows with a weight for them. `first` and `last` bound the
@@ -191,13 +248,12 @@ class ForwardBlock {
   void add_non_finite(Index row, Index rows, const T* scores, Index key_begin, Index first,
                       Index last) {
     for (Index key = first; key < last; ++key) {
-      const auto value =
-          token_row(engine_, call_.v, batch_, key_begin + key, key_head_, buffers_.scratch);
+      const auto value = value_row(key_begin + key, buffers_.scratch);
       for (std::size_t i = 0; i < value.size(); ++i) {
         if (std::isfinite(value[i])) continue;
         for (Index r = 0; r < rows; ++r) {
           const T weight = scores[r * kTileKeys + key];
-          T& sum = buffers_.sums[(row + r) * widths_.value + static_cast<Index>(i)];
+          T& sum = sums_of(row + r)[i];
           if (weight != T(0)) sum += weight * value[i];
         }
       }
@@ -251,12 +307,12 @@ class ForwardBlock {
                      Coverage coverage) {
     for (Index r = 0; r < rows; ++r) {
       T* scores = buffers_.scores + r * kTileKeys;
-      Site site{.batch = batch_,
+      Site site{.batch = sequence_.index,
                 .head = head_of(row + r),
                 .query_index = query_of(row + r),
                 .key_index = key_begin,
-                .query_offset = call_.query_positions.first,
-                .key_offset = call_.key_positions.first};
+                .query_offset = query_positions_.first,
+                .key_offset = key_positions_.first};
       for (Index key = first; key < last; ++key) {
         site.key_index = key_begin + key;
         T score = scores[key];
@@ -280,55 +336,62 @@ class ForwardBlock {
       T* scores = buffers_.scores + r * kTileKeys + first;
       std::fill(scores + (last - first), scores + count, kMinusInfinity<T>);
     }
-    engine_.softmax(buffers_.scores + first, rows, count, buffers_.states + row,
-                    buffers_.sums + row * widths_.value, widths_.value);
-    engine_.add_values(buffers_.scores + first, buffers_.values,
-                       buffers_.sums + row * widths_.value, rows, first, last - first,
-                       widths_.value);
+    engine_.softmax(buffers_.scores + first, rows, count, buffers_.maxima + row, sums_of(row),
+                    widths_.sums);
+    engine_.add_values(buffers_.scores + first, buffers_.values, sums_of(row), rows, first,
+                       last - first, widths_.sums);
     if (!values_finite_) add_non_finite(row, rows, buffers_.scores, key_begin, first, last);
   }
 
   void store() {
     for (Index row = 0; row < rows_; ++row) {
-      const Index query = query_of(row);
+      const Index place = sequence_.first_query + query_of(row);
       const Index head = head_of(row);
-      const SoftmaxState<T>& state = buffers_.states[row];
-      const T* sums = buffers_.sums + row * widths_.value;
+      const T* sums = sums_of(row);
+      T sum = T(0);
+      for (Index i = 0; i < widths_.vector; ++i) sum += sums[widths_.sums + i];
       // A row that saw nothing has sums of 0: it gives zeros.
-      const T factor = state.sum == T(0) ? T(1) : T(1) / state.sum;
-      auto* to = &call_.out(batch_, query, head, 0);
-      using Out = std::remove_pointer_t<decltype(to)>;
-      const Index step = call_.out.strides[3];
-      if constexpr (std::is_same_v<Out, T>) {
-        if (step == 1) engine_.scale(sums, to, call_.shape.value_dim, factor);
-      }
-      if (!std::is_same_v<Out, T> || step != 1) {
-        for (Index i = 0; i < call_.shape.value_dim; ++i) {
-          to[i * step] = static_cast<Out>(sums[i] * factor);
-        }
-      }
+      store_row(engine_, narrow_, sums, call_.out, sequence_.batch, place, head,
+                sum == T(0) ? T(1) : T(1) / sum);
       std::visit(
           [&](const auto& lse) {
-            if constexpr (requires { lse(batch_, head, query); }) {
-              lse(batch_, head, query) =
-                  static_cast<std::remove_reference_t<decltype(lse(batch_, head, query))>>(
-                      log_sum_exp(state));
+            if constexpr (requires { lse(sequence_.batch, head, place); }) {
+              using L = std::remove_reference_t<decltype(lse(sequence_.batch, head, place))>;
+              lse(sequence_.batch, head, place) =
+                  static_cast<L>(log_sum_exp(buffers_.maxima[row], sum));
             }
           },
-          call_.lse);
+          call_.options.lse);
     }
   }
 
   const Call& call_;
   const TileEngine<T>& engine_;
-  const ForwardWidths<T>& widths_;
+  const NarrowEngine& narrow_;
+  const ForwardWidths& widths_;
   const ForwardBuffers<T>& buffers_;
-  Index batch_;
+  Sequence sequence_;
+  TokenPositions query_positions_;
+  TokenPositions key_positions_;
   Index key_head_;
   Index group_;
   Index row_begin_;
   Index rows_;
+  Index sums_stride_;
   bool values_finite_ = true;
+};
+
+/// Work memory of a call: the plan's, and that of each worker.
+template <Real T>
+struct ForwardMemory {
+  std::size_t order;
+  std::size_t worker;
+  std::size_t total;
+
+  ForwardMemory(const ForwardPlan& plan, const ForwardWidths& widths)
+      : order(aligned_bytes(static_cast<std::size_t>(plan.order_size()) * sizeof(Index))),
+        worker(ForwardBuffers<T>::bytes(plan.rows_per_block(), widths)),
+        total(order + worker * static_cast<std::size_t>(plan.workers())) {}
 };
 
 /// Runs a checked call.
@@ -336,27 +399,17 @@ template <class Call, Device D>
 void forward(const Call& call, const D& device) {
   using T = typename Call::Real;
   const TileEngine<T>& engine = tile_engine<T>(target());
-  const Index score_dim = call.scheme.score_dim(call.shape.query_dim);
-  const ForwardWidths<T> widths(engine, call.shape, score_dim, call.k.shape[3]);
-  const ForwardPlan plan(call.shape, score_dim, sizeof(T));
-  const int workers = worker_count(device, plan.items);
-  const std::size_t bytes = forward_bytes<T>(plan, widths);
-  std::byte* memory = thread_arena().reserve(bytes * static_cast<std::size_t>(workers));
-  const Index lanes = call.shape.batch * call.shape.key_heads;
-  const Index rows = call.shape.queries * (plan.items == 0 ? 0 : call.group());
-
-  parallel_for(device, workers, plan.items, [&](int worker, Index item) {
-    Carver carver(memory + static_cast<std::size_t>(worker) * bytes);
-    const ForwardBuffers<T> buffers(carver, plan, widths);
-    // The last rows first: under a causal mask they are the most work, and what is handed out last
-    // should be small.
-    const Index block = plan.blocks - 1 - item / lanes;
-    const Index lane = item % lanes;
-    const Index begin = block * plan.rows_per_block;
-    ForwardBlock<Call>(call, engine, widths, buffers, lane / call.shape.key_heads,
-                       lane % call.shape.key_heads, begin,
-                       std::min(begin + plan.rows_per_block, rows))
-        .run();
+  const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
+                             call.k.shape[3]);
+  ForwardPlan plan(call.sequences, call.shape, widths, sizeof(T), thread_count(device));
+  const ForwardMemory<T> bytes(plan, widths);
+  std::byte* memory = work_memory(call.options.workspace, bytes.total);
+  plan.order(reinterpret_cast<Index*>(memory));
+  memory += bytes.order;
+  parallel_for(device, plan.workers(), plan.items(), [&](int worker, Index number) {
+    Carver carver(memory + static_cast<std::size_t>(worker) * bytes.worker);
+    const ForwardBuffers<T> buffers(carver, plan.rows_per_block(), widths);
+    ForwardBlock<Call>(call, engine, widths, buffers, plan.item(number)).run();
   });
 }
 

@@ -4,106 +4,168 @@
 #include <cstddef>
 
 #include "coca/core/scalar.hpp"
-#include "coca/core/view.hpp"
 #include "coca/core/workspace.hpp"
-#include "coca/kernel/options.hpp"
+#include "coca/kernel/sequences.hpp"
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/mask/mask.hpp"
-#include "coca/position/token_positions.hpp"
 
-/// A call of the forward kernel, how it is cut into work items, and the memory a worker needs.
+/// How a call of the forward kernel is cut into work items, and the memory that takes.
 namespace coca::inline v0::detail {
 
 /// Rows in a tile, whole groups of them: 60 x 128 scores are 30 KB of float.
-inline constexpr Index kTileRows = 60;
+inline constexpr Index kRowGroup = 6;
+inline constexpr Index kTileRows = 10 * kRowGroup;
 
-/// A checked call, all defaults filled in.
-template <class Q, class K, class V, class Out, class S, class M>
-struct ForwardCall {
-  using Real = Accumulator<Q>;
-
-  TensorView<Out> out;
-  TensorView<const Q> q;
-  TensorView<const K> k;
-  TensorView<const V> v;
-  const S& scheme;
-  const M& mask;
-  AttentionShape shape;
-  Real scale;
-  TokenPositions query_positions;  ///< first = first_query, ids = those of the scheme
-  TokenPositions key_positions;
-  decltype(AttentionOptions::sinks) sinks;
-  decltype(AttentionOptions::lse) lse;
-
-  Index group() const { return shape.query_heads / shape.key_heads; }
-};
-
-/// How a call is cut into work items. A function of shapes alone: were it one of the threads, so
-/// would be the rounding.
-struct ForwardPlan {
-  Index rows_per_block = 0;
-  Index blocks = 0;  ///< per (batch, key head)
-  Index items = 0;
-
-  ForwardPlan(const AttentionShape& shape, Index score_dim, std::size_t real_bytes) {
-    if (shape.key_heads == 0) return;
-    const Index rows = shape.queries * (shape.query_heads / shape.key_heads);
-    const Index lanes = shape.batch * shape.key_heads;
-    // Many rows share the work of loading a key block; a megabyte of them still sits in L2.
-    const Index row_bytes = (score_dim + shape.value_dim) * static_cast<Index>(real_bytes);
-    Index tiles = std::clamp<Index>((Index{1} << 20) / row_bytes / kTileRows, 1, 16);
-    // But not so many that there is nothing to share among threads.
-    while (tiles > 1 && lanes * ((rows + tiles * kTileRows - 1) / (tiles * kTileRows)) < 32)
-      --tiles;
-    rows_per_block = std::min(tiles * kTileRows, rows);
-    blocks = rows == 0 ? 0 : (rows + rows_per_block - 1) / rows_per_block;
-    items = lanes * blocks;
-  }
-};
-
-/// Widths of a call, and the work memory they ask for.
-template <Real T>
+/// Widths of a call.
 struct ForwardWidths {
-  Index score;  ///< of phi and psi
-  Index value;  ///< of values, in whole vectors
-  Index token;  ///< of the widest operand
+  Index score;   ///< of phi and psi
+  Index value;   ///< of values
+  Index sums;    ///< of values, in whole vectors
+  Index vector;  ///< of the engine
+  Index token;   ///< of the widest operand
 
+  template <Real T>
   ForwardWidths(const TileEngine<T>& engine, const AttentionShape& shape, Index score_dim,
                 Index key_dim)
       : score(score_dim),
-        value((shape.value_dim + engine.vector - 1) / engine.vector * engine.vector),
+        value(shape.value_dim),
+        sums((shape.value_dim + engine.vector - 1) / engine.vector * engine.vector),
+        vector(engine.vector),
         token(std::max({shape.query_dim, key_dim, shape.value_dim})) {}
 };
 
 /// One worker's memory, of a size that does not depend on the length of the sequence.
 template <Real T>
 struct ForwardBuffers {
-  T* queries;               ///< rows_per_block x score
-  T* sums;                  ///< rows_per_block x value
-  SoftmaxState<T>* states;  ///< rows_per_block
-  T* key_rows;              ///< kTileKeys x score, before they become panels
-  T* keys;                  ///< kTileKeys x score, in panels
-  T* values;                ///< kTileKeys x value, in panels
-  T* scores;                ///< kTileRows x kTileKeys
-  T* scratch;               ///< one token
+  T* queries;     ///< block rows x score
+  T* sums;        ///< block rows x (sums + vector)
+  T* maxima;      ///< block rows
+  T* keys;        ///< kTileKeys x score, in panels
+  T* values;      ///< kTileKeys x sums, in panels
+  T* scores;      ///< kTileRows x kTileKeys
+  T* key_rows;    ///< kPackKeys x score, before they become panels
+  T* value_rows;  ///< kPackKeys x value, likewise
+  T* scratch;     ///< one token
 
-  ForwardBuffers(Carver& carver, const ForwardPlan& plan, const ForwardWidths<T>& widths)
-      : queries(carver.take<T>(plan.rows_per_block * widths.score)),
-        sums(carver.take<T>(plan.rows_per_block * widths.value)),
-        states(carver.take<SoftmaxState<T>>(plan.rows_per_block)),
-        key_rows(carver.take<T>(kTileKeys * widths.score)),
+  ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
+      : queries(carver.take<T>(rows * widths.score)),
+        sums(carver.take<T>(rows * (widths.sums + widths.vector))),
+        maxima(carver.take<T>(rows)),
         keys(carver.take<T>(kTileKeys * widths.score)),
-        values(carver.take<T>(kTileKeys * widths.value)),
+        values(carver.take<T>(kTileKeys * widths.sums)),
         scores(carver.take<T>(kTileRows * kTileKeys)),
+        key_rows(carver.take<T>(kPackKeys * widths.score)),
+        value_rows(carver.take<T>(kPackKeys * widths.value)),
         scratch(carver.take<T>(widths.token)) {}
+
+  static std::size_t bytes(Index rows, const ForwardWidths& widths) {
+    Carver measure;
+    ForwardBuffers(measure, rows, widths);
+    return measure.bytes();
+  }
 };
 
-/// Bytes one worker needs.
-template <Real T>
-std::size_t forward_bytes(const ForwardPlan& plan, const ForwardWidths<T>& widths) {
-  Carver measure;
-  ForwardBuffers<T>(measure, plan, widths);
-  return measure.bytes();
-}
+/// The rows of one work item: those of one sequence and key head from begin to end, where row r is
+/// query r / group, head r % group of the group.
+struct ForwardItem {
+  Sequence sequence;
+  Index key_head;
+  Index begin;
+  Index end;
+};
+
+/// How a call is cut into work items. Nothing in a row's result depends on it, so it may look at the
+/// number of threads.
+class ForwardPlan {
+ public:
+  ForwardPlan(const Sequences& sequences, const AttentionShape& shape, const ForwardWidths& widths,
+              std::size_t real_bytes, int threads)
+      : sequences_(sequences), key_heads_(shape.key_heads) {
+    if (key_heads_ == 0) return;
+    group_ = shape.query_heads / key_heads_;
+    double pairs = 0.0;
+    Index total_rows = 0;
+    Index most_rows = 0;
+    for (Index s = 0; s < sequences.count; ++s) {
+      const Sequence sequence = sequences(s);
+      const Index rows = sequence.queries * group_;
+      pairs += static_cast<double>(rows) * static_cast<double>(sequence.keys);
+      total_rows += rows * key_heads_;
+      most_rows = std::max(most_rows, rows);
+    }
+    const double operations = 2.0 * pairs * static_cast<double>(key_heads_) *
+                              static_cast<double>(widths.score + widths.value);
+    workers_ = static_cast<int>(
+        std::clamp(operations / kWorthAThread, 1.0, static_cast<double>(std::max(1, threads))));
+
+    // Many rows share the work of loading a block of keys; a megabyte or two of them stays near.
+    const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
+    Index rows = std::max<Index>(kBlockBytes / row_bytes, 2 * kTileRows);
+    // But not so many that a worker has nothing to do.
+    if (workers_ > 1) rows = std::min(rows, total_rows / (kItemsPerWorker * workers_));
+    rows = std::max<Index>(rows / kTileRows, 2) * kTileRows;
+    rows_per_block_ = std::clamp<Index>(most_rows, 1, rows);
+    for (Index s = 0; s < sequences.count; ++s) blocks_ += blocks(s);
+    workers_ = static_cast<int>(std::clamp<Index>(items(), 1, workers_));
+  }
+
+  Index rows_per_block() const { return rows_per_block_; }
+  Index items() const { return blocks_ * key_heads_; }
+  int workers() const { return workers_; }
+
+  /// How many numbers `order` needs.
+  Index order_size() const { return 2 * sequences_.count; }
+
+  /// Puts the largest items first: what is handed out last should be small.
+  void order(Index* memory) {
+    order_ = memory;
+    ends_ = memory + sequences_.count;
+    for (Index s = 0; s < sequences_.count; ++s) order_[s] = s;
+    if (sequences_.packed()) {
+      std::sort(order_, order_ + sequences_.count, [&](Index a, Index b) {
+        const Index a_keys = sequences_(a).keys;
+        const Index b_keys = sequences_(b).keys;
+        return a_keys != b_keys ? a_keys > b_keys : a < b;
+      });
+    }
+    Index end = 0;
+    for (Index i = 0; i < sequences_.count; ++i) ends_[i] = end += blocks(order_[i]);
+  }
+
+  /// One item, after `order`.
+  ForwardItem item(Index number) const {
+    const Index block = number / key_heads_;
+    const Index* end = std::upper_bound(ends_, ends_ + sequences_.count, block);
+    const Index s = order_[end - ends_];
+    // Within a sequence the last rows come first: under a causal mask they are the most work.
+    const Index from_last = block - (*end - blocks(s));
+    const Index size = block_rows(s);
+    const Index begin = (blocks(s) - 1 - from_last) * size;
+    return {sequences_(s), number % key_heads_, begin, std::min(begin + size, rows(s))};
+  }
+
+ private:
+  static constexpr Index kBlockBytes = Index{3} << 19;
+  /// Below this many operations, a thread takes longer to wake than to work.
+  static constexpr double kWorthAThread = 2e6;
+  static constexpr Index kItemsPerWorker = 4;
+
+  Index rows(Index s) const { return sequences_(s).queries * group_; }
+  /// As many blocks as needed, of the same size but for rounding.
+  Index blocks(Index s) const { return (rows(s) + rows_per_block_ - 1) / rows_per_block_; }
+  Index block_rows(Index s) const {
+    const Index even = (rows(s) + blocks(s) - 1) / blocks(s);
+    return std::min((even + kRowGroup - 1) / kRowGroup * kRowGroup, rows_per_block_);
+  }
+
+  const Sequences& sequences_;
+  Index key_heads_;
+  Index group_ = 0;
+  Index rows_per_block_ = 1;
+  Index blocks_ = 0;
+  int workers_ = 1;
+  Index* order_ = nullptr;  ///< sequences, the longest first
+  Index* ends_ = nullptr;   ///< blocks up to and with each of them
+};
 
 }  // namespace coca::inline v0::detail

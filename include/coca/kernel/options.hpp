@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <variant>
 
 #include "coca/core/scalar.hpp"
@@ -35,6 +37,10 @@ struct AttentionOptions {
   /// If given, receives the natural logarithm of the softmax denominator, sinks included:
   /// [batch, query heads, queries]; -inf where a query sees no key and there is no sink.
   std::variant<std::monostate, View<float, 3>, View<double, 3>> lse{};
+
+  /// Work memory for this call, workspace_bytes(...) of it or more, of any alignment; unless given,
+  /// the calling thread's own is used, which is kept for its next call.
+  std::span<std::byte> workspace{};
 
   /// Also look into the key operand for values the scheme forbids, such as a negative t.
   bool checked = false;

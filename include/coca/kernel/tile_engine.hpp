@@ -23,13 +23,8 @@ namespace coca::inline v0::detail {
 /// panel of them in L1.
 inline constexpr Index kTileKeys = 128;
 
-/// One row's softmax so far, of scores in base 2, that is, times log2(e): e^x = 2^(x log2 e) saves
-/// a multiplication each.
-template <Real T>
-struct SoftmaxState {
-  T maximum = -std::numeric_limits<T>::infinity();
-  T sum = T(0);  ///< of 2^(score - maximum)
-};
+/// Keys that are packed at a time: whole vectors of every instruction set.
+inline constexpr Index kPackKeys = 16;
 
 /// Width of the panel of values that starts `remaining` columns, whole vectors, before the end.
 constexpr Index panel_width(Index panel, Index remaining) {
@@ -37,43 +32,47 @@ constexpr Index panel_width(Index panel, Index remaining) {
   return panel;
 }
 
+/// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
+/// sums `columns + vector`: behind the sums of the value columns, a row has one vector of partial
+/// sums of its weights, which comes onto a new maximum with them.
 template <Real T>
 struct TileEngine {
-  Index vector;     ///< numbers in a vector; rows of sums are padded to this
+  Index vector;     ///< numbers in a vector; columns of sums are padded to this
   Index panel;      ///< keys, or columns, in a panel
   Index row_group;  ///< rows that share the loads of a panel
 
-  /// rows[keys x depth] -> panels of keys; keys in whole vectors.
-  void (*pack_keys)(const T* rows, T* panels, Index keys, Index depth);
+  /// rows[keys x depth] -> their place in the panels, from key `first` on; both whole vectors.
+  void (*pack_keys)(const T* rows, T* panels, Index first, Index keys, Index depth);
 
-  /// One value row -> its place in the panels; columns beyond `dim` up to a whole vector become 0.
-  void (*pack_value)(const T* row, T* panels, Index key, Index dim);
+  /// Rows of values -> their place in the panels, from key `first` on; columns beyond `dim` up to a
+  /// whole vector become 0. Returns whether all of them are finite.
+  bool (*pack_values)(const T* const* rows, T* panels, Index first, Index keys, Index dim);
 
   /// scores[rows x keys first .. last] = queries[rows x depth] . panels^T, first and last whole
-  /// vectors. Rows of scores are kTileKeys apart, rows of queries `depth`.
+  /// vectors. Rows of queries are `depth` apart.
   void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
                  Index depth);
 
-  /// Turns scores[rows x count], whole vectors, into weights 2^(score - maximum), and brings states
-  /// and sums[rows x columns] onto the new maximum. Rows of scores are kTileKeys apart.
-  void (*softmax)(T* scores, Index rows, Index count, SoftmaxState<T>* states, T* sums,
-                  Index columns);
+  /// Brings maxima[rows] and sums up to date with scores in base 2 [rows x count], whole vectors,
+  /// and turns those into weights 2^(score - maximum), which join their partial sums.
+  void (*softmax)(T* scores, Index rows, Index count, T* maxima, T* sums, Index columns);
 
   /// sums[rows x columns] += weights[rows x keys] . values, over the keys from `first_key` on, to
-  /// which `weights` points. Panels are kTileKeys rows apart; columns is a multiple of `vector`.
-  /// Rows of weights are kTileKeys apart, rows of sums `columns`.
+  /// which `weights` points. Panels are kTileKeys rows apart; columns are whole vectors.
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+};
 
-  /// Whether `count` numbers, whole vectors of them, are all finite.
-  bool (*all_finite)(const T* values, Index count);
-
-  /// Elements of a narrow type as T; `count` is any.
-  void (*widen_half)(const std::uint16_t* from, T* to, Index count);
-  void (*widen_bfloat16)(const std::uint16_t* from, T* to, Index count);
+/// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
+/// it rounds to nearest, ties to even.
+struct NarrowEngine {
+  void (*widen_half)(const std::uint16_t* from, float* to, Index count);
+  void (*widen_bfloat16)(const std::uint16_t* from, float* to, Index count);
+  void (*scale_to_half)(const float* from, std::uint16_t* to, Index count, float factor);
+  void (*scale_to_bfloat16)(const float* from, std::uint16_t* to, Index count, float factor);
 };
 
 }  // namespace coca::inline v0::detail
@@ -137,6 +136,13 @@ const TileEngine<T>& tile_engine(Target which) {
   if (which == Target::avx2) return avx2::kEngine<T>;
 #endif
   return baseline::kEngine<T>;
+}
+inline const NarrowEngine& narrow_engine(Target which) {
+#if COCA_MULTI_TARGET
+  if (which == Target::avx512) return avx512::kNarrowEngine;
+  if (which == Target::avx2) return avx2::kNarrowEngine;
+#endif
+  return baseline::kNarrowEngine;
 }
 
 }  // namespace coca::inline v0::detail

@@ -79,30 +79,43 @@ class Rope {
   /// and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
-    for_each_chunk<T>(n, [&](Index begin, Index count, const T* cosines, const T* sines) {
-      T a[chunk] = {}, b[chunk] = {}, x[chunk], y[chunk];
-      gather(from, begin, count, a, b);
-      for (Index i = 0; i < chunk; ++i) f(a[i], b[i], cosines[i], sines[i], x[i], y[i]);
-      scatter(to, begin, count, x, y);
-    });
+    for_each_chunk<T>(
+        n, [&](const Pairs& pairs, Index count, const T* cosines, const T* sines)
+               __attribute__((always_inline)) {
+                 T a[chunk], b[chunk], x[chunk], y[chunk];
+                 gather(from + pairs.first, pairs.step, count, a);
+                 gather(from + pairs.second, pairs.step, count, b);
+                 for (Index i = 0; i < chunk; ++i) f(a[i], b[i], cosines[i], sines[i], x[i], y[i]);
+                 scatter(x, to + pairs.first, pairs.step, count);
+                 scatter(y, to + pairs.second, pairs.step, count);
+               });
   }
 
   /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
   template <Real T, class F>
   [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
-    for_each_chunk<T>(n, [&](Index begin, Index count, const T* cosines, const T* sines) {
-      T t[chunk] = {}, x[chunk], y[chunk];
-      std::copy_n(from + begin, count, t);
-      for (Index i = 0; i < chunk; ++i) f(t[i], cosines[i], sines[i], x[i], y[i]);
-      scatter(to, begin, count, x, y);
-    });
+    for_each_chunk<T>(
+        n, [&](const Pairs& pairs, Index count, const T* cosines, const T* sines)
+               __attribute__((always_inline)) {
+                 T t[chunk], x[chunk], y[chunk];
+                 gather(from + pairs.number, 1, count, t);
+                 for (Index i = 0; i < chunk; ++i) f(t[i], cosines[i], sines[i], x[i], y[i]);
+                 scatter(x, to + pairs.first, pairs.step, count);
+                 scatter(y, to + pairs.second, pairs.step, count);
+               });
   }
 
  private:
   static constexpr Index chunk = AngleTable::chunk;
 
-  /// Calls use(first pair, pairs, cosines, sines) for all pairs, some at a time: those that turn,
-  /// and then the others.
+  /// Some pairs in a row: the number of the first, where its members are, and how far it is from
+  /// one pair's to the next one's.
+  struct Pairs {
+    Index number, first, second, step;
+  };
+
+  /// Calls use(pairs, count, cosines, sines) for all pairs, some at a time: those that turn, and
+  /// then the others.
   template <Real T, class Use>
   [[gnu::always_inline]] void for_each_chunk(Position n, const Use& use) const {
     T cosines[chunk];
@@ -111,41 +124,37 @@ class Rope {
     const AngleTable::At angles = table_->at(n);
     for (Index begin = 0; begin < turning; begin += chunk) {
       angles.cos_sin(begin, cosines, sines);
-      use(begin, std::min(chunk, turning - begin), cosines, sines);
+      use(pairs_from(begin), std::min(chunk, turning - begin), cosines, sines);
     }
+    if (turning == dim_ / 2) return;
     std::fill_n(cosines, chunk, T(1));
     std::fill_n(sines, chunk, T(0));
     for (Index begin = turning; begin < dim_ / 2; begin += chunk) {
-      use(begin, std::min(chunk, dim_ / 2 - begin), cosines, sines);
+      use(pairs_from(begin), std::min(chunk, dim_ / 2 - begin), cosines, sines);
     }
   }
 
-  /// The members of pairs begin .. begin + count, which all turn or all do not.
+  Pairs pairs_from(Index number) const {
+    const auto [first, second] = pair(number);
+    return {number, first, second, layout_ == RopeLayout::interleaved ? 2 : 1};
+  }
+
+  /// `count` numbers, `step` apart, to a chunk and back. Whole chunks of neighbours are the rule,
+  /// and a loop of fixed length.
   template <Real T>
-  [[gnu::always_inline]] void gather(const T* from, Index begin, Index count, T* a, T* b) const {
-    if (layout_ == RopeLayout::interleaved) {
-      for (Index i = 0; i < count; ++i) {
-        a[i] = from[2 * (begin + i)];
-        b[i] = from[2 * (begin + i) + 1];
-      }
+  [[gnu::always_inline]] static void gather(const T* from, Index step, Index count, T* to) {
+    if (step == 1 && count == chunk) {
+      for (Index i = 0; i < chunk; ++i) to[i] = from[i];
     } else {
-      const auto [first, second] = pair(begin);
-      std::copy_n(from + first, count, a);
-      std::copy_n(from + second, count, b);
+      for (Index i = 0; i < chunk; ++i) to[i] = i < count ? from[i * step] : T(0);
     }
   }
   template <Real T>
-  [[gnu::always_inline]] void scatter(T* to, Index begin, Index count, const T* x,
-                                      const T* y) const {
-    if (layout_ == RopeLayout::interleaved) {
-      for (Index i = 0; i < count; ++i) {
-        to[2 * (begin + i)] = x[i];
-        to[2 * (begin + i) + 1] = y[i];
-      }
+  [[gnu::always_inline]] static void scatter(const T* from, T* to, Index step, Index count) {
+    if (step == 1 && count == chunk) {
+      for (Index i = 0; i < chunk; ++i) to[i] = from[i];
     } else {
-      const auto [first, second] = pair(begin);
-      std::copy_n(x, count, to + first);
-      std::copy_n(y, count, to + second);
+      for (Index i = 0; i < count; ++i) to[i * step] = from[i];
     }
   }
 

@@ -12,13 +12,15 @@ namespace coca::inline v0 {
 
 /// Where the tokens of a tensor stand.
 struct TokenPositions {
-  Position first = 0;             ///< token i stands at first + i ...
-  View<const Position, 2> ids{};  ///< ... unless given: [batch or 1, sequence]
+  Position first = 0;             ///< token i of its sequence stands at first + i ...
+  View<const Position, 2> ids{};  ///< ... unless given: [batch or 1, place in the tensor]
 
-  Position operator()(Index batch, Index token) const {
+  Position operator()(Index batch, Index place, Index token) const {
     if (ids.data == nullptr) return first + token;
-    return ids(ids.shape[0] == 1 ? 0 : batch, token);
+    return ids(ids.shape[0] == 1 ? 0 : batch, place);
   }
+  /// A sequence that begins where the tensor does.
+  Position operator()(Index batch, Index token) const { return (*this)(batch, token, token); }
 
   /// Rejects ids which do not fit `batch` sequences of `tokens` tokens.
   void check(std::string_view argument, Index batch, Index tokens) const {

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "coca/core/scalar.hpp"
+
+/// The sequences of a call: how its tensors hold them.
+namespace coca::inline v0::detail {
+
+/// Where the tokens of one sequence lie.
+struct Sequence {
+  Index index = 0;        ///< which one; what a mask or a scheme is told as the batch entry
+  Index batch = 0;        ///< its batch entry in the tensors
+  Index first_query = 0;  ///< places of its first tokens there
+  Index first_key = 0;
+  Index queries = 0;  ///< how many tokens
+  Index keys = 0;
+  Position query_offset = 0;  ///< position of its first query
+};
+
+/// All of them: one for each batch entry, or packed one behind the other in a single entry, from
+/// starts[s] up to starts[s + 1].
+struct Sequences {
+  Index count = 0;
+  Index queries = 0;  ///< of each; the longest, where they are packed
+  Index keys = 0;
+  Position first_query = 0;  ///< of each, where they are not packed
+  const Index* query_starts = nullptr;
+  const Index* key_starts = nullptr;
+
+  bool packed() const { return query_starts != nullptr; }
+
+  Sequence operator()(Index s) const {
+    if (!packed()) return {s, s, 0, 0, queries, keys, first_query};
+    const Index own_queries = query_starts[s + 1] - query_starts[s];
+    const Index own_keys = key_starts[s + 1] - key_starts[s];
+    // The last query stands where the last key does.
+    return {s, 0, query_starts[s], key_starts[s], own_queries, own_keys, own_keys - own_queries};
+  }
+};
+
+}  // namespace coca::inline v0::detail
