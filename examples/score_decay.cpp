@@ -1,26 +1,28 @@
 #include <cmath>
 #include <coca/coca.hpp>
-#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <numbers>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 /// Score against distance: RoPE with an angle between query and key (the anomaly of Zhu et al.
-/// 2024, figure 3), and the CoCA forms, which have none. Writes score_decay.csv and, where gnuplot
-/// is installed, score_decay.svg into the folder named on the command line.
+/// 2024, figure 3), and the CoCA forms, which have none. Writes score_decay.csv, the gnuplot script
+/// that draws it and, where gnuplot is installed, score_decay.svg into the folder named on the
+/// command line.
 namespace {
 
 using coca::Position;
-constexpr double kPi = std::numbers::pi;
+using Vector = std::vector<double>;
+constexpr double kDegree = std::numbers::pi / 180.0;
 
 /// score(m, n) as the library computes it: phi(q, m) . psi(k, n).
 template <class S>
-double score(const S& scheme, const std::vector<double>& q, Position m,
-             const std::vector<double>& k, Position n) {
-  std::vector<double> phi(q.size()), psi(q.size());
+double score(const S& scheme, const Vector& q, Position m, const Vector& k, Position n) {
+  Vector phi(q.size()), psi(q.size());
   scheme.map_query(std::span<const double>(q), coca::Token{.position = m}, std::span(phi));
   scheme.map_key(std::span<const double>(k), coca::Token{.position = n}, std::span(psi));
   double sum = 0.0;
@@ -28,137 +30,143 @@ double score(const S& scheme, const std::vector<double>& q, Position m,
   return sum;
 }
 
-/// One line of the picture: its panel, its name, and the score at a distance from the query.
+/// How far from the query keys are scored, to both sides.
+constexpr Position kReach = 128;
+
+/// One column of the table: a score for each place of the key.
 struct Curve {
-  int panel;
   std::string name;
-  std::vector<double> scores;
+  Vector scores;
+
+  template <class S>
+  Curve(std::string called, const S& scheme, const Vector& q, Position m, const Vector& k)
+      : name(std::move(called)) {
+    for (Position n = m - kReach; n <= m + kReach; ++n) scores.push_back(score(scheme, q, m, k, n));
+  }
 };
 
-constexpr Position kDistances = 128;
-
-template <class S>
-Curve curve(int panel, std::string name, const S& scheme, const std::vector<double>& q,
-            const std::vector<double>& k, Position query, double unit) {
-  Curve result{panel, std::move(name), {}};
-  for (Position distance = 0; distance <= kDistances; ++distance) {
-    result.scores.push_back(score(scheme, q, query, k, query - distance) / unit);
+/// A query or key of length 1 that lies at the same angle in every pair.
+Vector at_angle(const coca::Rope& rope, int degrees) {
+  Vector x(static_cast<std::size_t>(rope.dim()));
+  const double length = std::sqrt(2.0 / static_cast<double>(rope.dim()));
+  for (coca::Index j = 0; j < rope.dim() / 2; ++j) {
+    const auto [first, second] = rope.pair(j);
+    x[static_cast<std::size_t>(first)] = length * std::cos(degrees * kDegree);
+    x[static_cast<std::size_t>(second)] = length * std::sin(degrees * kDegree);
   }
-  return result;
+  return x;
 }
 
-std::vector<Curve> curves() {
-  std::vector<Curve> all;
-  // One pair that turns half a circle in 64 tokens. The key, of length 1, lies at angle 0 and the
-  // query at the initial angle; keys come before the query, as in a causal model.
-  const coca::Rope pair({.dim = 2, .inv_freq = {kPi / 64.0}});
+void add_curves(std::vector<Curve>& all, const std::string& what, const coca::Rope& rope) {
+  // Keys lie at angle 0 and the query at the initial angle, from the key to the query.
   for (const int degrees : {0, 45, 90, 270, 315}) {
-    const double angle = degrees * kPi / 180.0;
-    all.push_back(curve(0, "RoPE " + std::to_string(degrees), coca::Rotary{pair},
-                        {std::cos(angle), std::sin(angle)}, {1.0, 0.0}, 1000, 1.0));
+    all.emplace_back(what + " rope " + std::to_string(degrees), coca::Rotary{rope},
+                     at_angle(rope, degrees), 1024, at_angle(rope, 0));
   }
-  // The same queries under CoCA: every angle gives the same curve in the strict form; in the slack
-  // form it depends on where the query stands.
+  // Under CoCA no angle is left, whatever the query: all of them give one curve in the strict form.
+  // In the slack form members of a pair that differ (at 45 degrees they are equal) give another
+  // curve at every place of the query.
+  const Vector t(static_cast<std::size_t>(rope.dim() / 2), 1.0);
   for (const int degrees : {0, 315}) {
-    const double angle = degrees * kPi / 180.0;
-    all.push_back(curve(1, "strict " + std::to_string(degrees), coca::CocaStrict{pair},
-                        {std::cos(angle), std::sin(angle)}, {1.0}, 1000, 1.0));
+    all.emplace_back(what + " strict " + std::to_string(degrees), coca::CocaStrict{rope},
+                     at_angle(rope, degrees), 1024, t);
   }
-  const std::vector<double> uneven{1.0, 0.0};
-  for (const Position query : {1024, 1040, 1056}) {
-    all.push_back(curve(1, "slack 0°, m = " + std::to_string(query), coca::CocaSlack{pair}, uneven,
-                        {1.0}, query, 1.0));
+  all.emplace_back(what + " slack 45", coca::CocaSlack{rope}, at_angle(rope, 45), 1024, t);
+  for (const Position m : {1024, 1032, 1048}) {
+    all.emplace_back(what + " slack 10 m=" + std::to_string(m), coca::CocaSlack{rope},
+                     at_angle(rope, 10), m, t);
   }
-  // A whole head of 64 pairs, base 10000, keys that lie at one angle to the query in every pair.
-  constexpr coca::Index dim = 128;
-  const coca::Rope head({.dim = dim});
-  std::vector<double> q(dim, 1.0);
-  for (const int degrees : {0, 90, 270, 315}) {
-    const double angle = degrees * kPi / 180.0;
-    std::vector<double> k(dim);
-    for (coca::Index j = 0; j < dim / 2; ++j) {
-      // The query's pair (1, 1) lies at 45 degrees; the key lies `angle` behind it.
-      const auto [first, second] = head.pair(j);
-      k[static_cast<std::size_t>(first)] = std::sqrt(2.0) * std::cos(kPi / 4.0 - angle);
-      k[static_cast<std::size_t>(second)] = std::sqrt(2.0) * std::sin(kPi / 4.0 - angle);
-    }
-    all.push_back(curve(2, "RoPE " + std::to_string(degrees), coca::Rotary{head}, q, k, 1000, dim));
-  }
-  all.push_back(
-      curve(2, "CoCA", coca::CocaStrict{head}, q, std::vector<double>(dim / 2, 1.0), 1000, dim));
-  return all;
 }
 
 void write_csv(const std::string& path, const std::vector<Curve>& all) {
   std::ofstream csv(path);
   csv << "distance";
-  for (const Curve& c : all) csv << ',' << "panel " << c.panel + 1 << ": " << c.name;
+  for (const Curve& curve : all) csv << ',' << curve.name;
   csv << '\n';
-  for (std::size_t distance = 0; distance <= kDistances; ++distance) {
-    csv << distance;
-    for (const Curve& c : all) csv << ',' << c.scores[distance];
+  for (std::size_t i = 0; i < all.front().scores.size(); ++i) {
+    csv << static_cast<Position>(i) - kReach;
+    for (const Curve& curve : all) csv << ',' << curve.scores[i];
     csv << '\n';
   }
+  csv.close();
   if (!csv) throw std::runtime_error(path + " cannot be written");
 }
 
-bool plot(const std::string& csv, const std::string& svg, const std::vector<Curve>& all) {
-  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0) return false;
-  FILE* gnuplot = popen("gnuplot", "w");
-  if (gnuplot == nullptr) return false;
-  const std::vector<std::string> titles{
-      "RoPE, one pair: the nearest keys score lower when the angle is above 180°",
-      "CoCA, the same queries: strict falls from the query on, slack depends on its place m",
-      "A head of 64 pairs, base 10000, every pair at the same initial angle"};
-  std::string script =
-      "set terminal svg size 820,1020 font 'Helvetica,13' background '#ffffff'\n"
-      "set output '" +
-      svg +
-      "'\n"
-      "set datafile separator ','\n"
-      "set multiplot layout 3,1\n"
-      "set grid lc rgb '#dddddd'\nset border lc rgb '#888888'\n"
-      "set key outside right samplen 2\nset lmargin 9\nset rmargin 27\n"
-      "set xrange [0:128]\nset xtics 16\n"
-      "set ylabel 'score'\nset xlabel 'tokens from the query back to the key'\n";
-  const std::vector<std::string> colors{"#0072b2", "#56b4e9", "#009e73", "#d55e00", "#cc79a7"};
-  for (int panel = 0; panel < 3; ++panel) {
-    script += "set title \"" + titles[static_cast<std::size_t>(panel)] + "\"\n";
-    script += panel == 2   ? "set autoscale y\n"
-              : panel == 1 ? "set yrange [-1.6:1.6]\n"
-                           : "set yrange [-1.2:1.2]\n";
-    script += "plot ";
-    std::size_t drawn = 0;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (all[i].panel != panel) continue;
-      const bool degrees = all[i].name.find("m =") == std::string::npos && all[i].name != "CoCA";
-      script += (drawn == 0 ? "'" : ", '") + csv + "' every ::1 using 1:" + std::to_string(i + 2) +
-                " with lines lw 2 lc rgb '" + colors[drawn % colors.size()] + "'" +
-                (drawn >= 2 && panel == 1   ? " dt 2"
-                 : drawn == 1 && panel == 1 ? " dt 3"
-                                            : "") +
-                " title '" + all[i].name + (degrees ? "°'" : "'");
-      ++drawn;
-    }
-    script += '\n';
-  }
-  std::fputs(script.c_str(), gnuplot);
-  return pclose(gnuplot) == 0;
-}
+constexpr const char* kScript = R"gnuplot(# Draws score_decay.csv: gnuplot score_decay.gp
+set terminal svg size 1180,900 font 'Helvetica,13' background '#ffffff'
+set encoding utf8
+set output 'score_decay.svg'
+set datafile separator ','
+set datafile columnheaders
+set multiplot layout 2,2 margins 0.05,0.985,0.13,0.95 spacing 0.06,0.2
+set border 3 lc rgb '#888888'
+set tics nomirror textcolor rgb '#444444'
+set grid lc rgb '#e6e6e6' lt 1
+set arrow 1 from first 0, graph 0 to first 0, graph 1 nohead lc rgb '#888888' back
+set key at graph 0.5, graph -0.21 center top horizontal Left reverse samplen 2 width -2 maxcols 3
+set xlabel 'place of the key: tokens before (−) or after the query' offset 0,0.3
+plain = '#bbbbbb'; a1 = '#56b4e9'; a2 = '#0072b2'; d1 = '#e69f00'; d2 = '#d55e00'
+strict = '#99d8c9'; s1 = '#cc79a7'; s2 = '#8c510a'; s3 = '#7570b3'
+
+set xrange [-64:64]; set xtics 16
+set yrange [-1.1:1.1]; set ytics 0.5
+set title 'RoPE, one pair: an initial angle Θ moves the peak away from the query'
+plot 'score_decay.csv' using 1:'pair rope 0' w l lw 5 lc rgb plain title 'Θ = 0°', \
+  '' using 1:'pair rope 45' w l lw 2 lc rgb a1 title '45° (a)', \
+  '' using 1:'pair rope 90' w l lw 2 lc rgb a2 title '90° (a)', \
+  '' using 1:'pair rope 315' w l lw 2 lc rgb d1 title '315° (d)', \
+  '' using 1:'pair rope 270' w l lw 2 lc rgb d2 title '270° (d)'
+
+set xrange [-128:128]; set xtics 32
+set yrange [-0.5:1.1]
+set title 'RoPE, a head of 64 pairs, base 10000, each at angle Θ'
+plot 'score_decay.csv' using 1:'head rope 0' w l lw 5 lc rgb plain title 'Θ = 0°', \
+  '' using 1:'head rope 45' w l lw 2 lc rgb a1 title '45° (a)', \
+  '' using 1:'head rope 90' w l lw 2 lc rgb a2 title '90° (a)', \
+  '' using 1:'head rope 315' w l lw 2 lc rgb d1 title '315° (d)', \
+  '' using 1:'head rope 270' w l lw 2 lc rgb d2 title '270° (d)'
+
+set xrange [-64:64]; set xtics 16
+set yrange [-1.5:1.5]
+set title 'CoCA, one pair: strict peaks at the query; slack of unequal members depends on m'
+plot 'score_decay.csv' using 1:'pair strict 0' w l lw 6 lc rgb strict title 'strict', \
+  '' using 1:'pair slack 45' w l lw 1.5 dt 2 lc rgb '#000000' title 'slack, equal', \
+  '' using 1:'pair slack 10 m=1024' w l lw 2 lc rgb s1 title 'slack, m = 1024', \
+  '' using 1:'pair slack 10 m=1032' w l lw 2 lc rgb s2 title 'm = 1032', \
+  '' using 1:'pair slack 10 m=1048' w l lw 2 lc rgb s3 title 'm = 1048'
+
+set xrange [-128:128]; set xtics 32
+set yrange [-0.5:1.1]
+set title 'CoCA, a head of 64 pairs, base 10000'
+plot 'score_decay.csv' using 1:'head strict 0' w l lw 6 lc rgb strict title 'strict', \
+  '' using 1:'head slack 45' w l lw 1.5 dt 2 lc rgb '#000000' title 'slack, equal', \
+  '' using 1:'head slack 10 m=1024' w l lw 2 lc rgb s1 title 'slack, m = 1024', \
+  '' using 1:'head slack 10 m=1032' w l lw 2 lc rgb s2 title 'm = 1032', \
+  '' using 1:'head slack 10 m=1048' w l lw 2 lc rgb s3 title 'm = 1048'
+unset multiplot
+)gnuplot";
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : ".";
   try {
-    const auto all = curves();
-    write_csv(folder + "/score_decay.csv", all);
+    std::vector<Curve> all;
+    // One pair that turns half a circle in 64 tokens, and a whole head.
+    add_curves(all, "pair", coca::Rope({.dim = 2, .inv_freq = {std::numbers::pi / 64.0}}));
+    add_curves(all, "head", coca::Rope({.dim = 128, .base = 10000.0}));
+
+    std::filesystem::current_path(folder);
+    write_csv("score_decay.csv", all);
+    std::ofstream("score_decay.gp") << kScript;
     std::cout << "Score against distance: " << folder << "/score_decay.csv\n";
-    if (plot(folder + "/score_decay.csv", folder + "/score_decay.svg", all)) {
-      std::cout << "As a picture:           " << folder << "/score_decay.svg\n";
-    } else {
-      std::cout << "No picture: gnuplot is not installed, or failed.\n";
+    if (std::system("command -v gnuplot >/dev/null 2>&1") != 0) {
+      std::cout << "No picture: gnuplot is not installed. With it (Debian's gnuplot-nox),\n"
+                   "`gnuplot score_decay.gp` in that folder draws one.\n";
+      return 0;
     }
+    if (std::system("gnuplot score_decay.gp") != 0) throw std::runtime_error("gnuplot failed");
+    std::cout << "As a picture:           " << folder << "/score_decay.svg\n";
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "score_decay: " << error.what() << '\n';

@@ -1,7 +1,8 @@
 #include "arguments.hpp"
 
+#include <algorithm>
 #include <coca/core/version.hpp>
-#include <iostream>
+#include <filesystem>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -10,6 +11,31 @@
 #pragma GCC diagnostic pop
 
 namespace attend {
+
+namespace {
+
+/// What each flag allows but all of them together do not: a flag that would change nothing, or a
+/// file that would be written twice, is a slip of the hand.
+void check_together(const CLI::App& app, const Arguments& a) {
+  const auto for_mask = [&](const std::string& flag, const std::string& mask) {
+    if (app.count(flag) == 0 || std::count(a.masks.begin(), a.masks.end(), mask) > 0) return;
+    throw CLI::ValidationError(flag, "goes with --mask " + mask);
+  };
+  for_mask("--causal-offset", "causal");
+  for_mask("--window-left", "window");
+  for_mask("--window-right", "window");
+  for_mask("--prefix", "prefix-lm");
+
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!a.lse.empty() &&
+      (fs::absolute(a.lse).lexically_normal() == fs::absolute(a.out).lexically_normal() ||
+       fs::equivalent(a.lse, a.out, ignored))) {
+    throw CLI::ValidationError("--lse", a.lse + " is the file of --out");
+  }
+}
+
+}  // namespace
 
 std::optional<int> parse(int argc, char** argv, Arguments& a) {
   CLI::App app(
@@ -50,9 +76,10 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
       ->group(scheme);
 
   const std::string mask = "Mask (a query sees what all of them show)";
-  app.add_option("--mask", a.masks, "one or more; full unless given")
+  app.add_option("--mask", a.masks, "several with commas, or given again; full unless given")
       ->check(CLI::IsMember({"full", "causal", "window", "prefix-lm"}))
       ->delimiter(',')
+      ->allow_extra_args(false)  // or it would take the files that follow it for masks
       ->group(mask);
   app.add_option("--causal-offset", a.causal_offset, "causal: key <= query + offset")->group(mask);
   app.add_option("--window-left", a.window_left, "window: tokens to the left, -1: no end")
@@ -96,6 +123,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
 
   try {
     app.parse(argc, argv);
+    check_together(app, a);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;

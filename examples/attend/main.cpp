@@ -7,7 +7,7 @@
 #include "run.hpp"
 
 /// Exit codes: 0 done, 1 wrong values or shapes, 2 wrong command line, 3 a file that cannot be read
-/// or written. Nothing is written unless all is well.
+/// or written or holds another kind of array. Nothing is written unless all is well.
 int main(int argc, char** argv) {
   attend::Arguments arguments;
   if (const auto code = attend::parse(argc, argv, arguments)) return *code;

@@ -57,7 +57,7 @@ class AnyMask : public coca::MaskDefaults {
   }
   template <class X>
   static coca::View<const X, 4> four_axes(const Array& file) {
-    if (file.shape.size() != 2) return file.view<X, 4>();
+    if (!file.is_matrix()) return file.view<X, 4>();
     const auto matrix = file.view<X, 2>();
     return {matrix.data,
             {1, 1, matrix.shape[0], matrix.shape[1]},

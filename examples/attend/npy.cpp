@@ -1,9 +1,13 @@
 #include "npy.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <numeric>
+#include <limits>
+#include <new>
 #include <utility>
 
 // The headers of xtensor 0.24 do not compile without warnings.
@@ -14,6 +18,8 @@
 #pragma GCC diagnostic pop
 
 namespace attend {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -36,6 +42,18 @@ const Known& known(DType dtype) {
   throw FileError("unknown element type");
 }
 
+/// xtensor multiplies the extents of a header without a look at the result: a forged one may claim
+/// far more elements than the file and the memory behind it hold.
+template <class Shape>
+void require_holdable(const std::string& path, const Shape& shape) {
+  constexpr std::size_t most = std::numeric_limits<std::int64_t>::max() / sizeof(double);
+  std::size_t elements = 1;
+  for (const std::size_t extent : shape) {
+    if (extent > most / elements) throw FileError(path + " is of a shape that no memory holds");
+    elements *= std::max<std::size_t>(extent, 1);  // extents beside a 0 become strides all the same
+  }
+}
+
 }  // namespace
 
 const char* name_of(DType dtype) { return known(dtype).name; }
@@ -50,6 +68,13 @@ void Array::require(DType wanted, std::size_t rank) const {
   }
 }
 
+bool Array::is_matrix() const {
+  if (shape.size() != 2 && shape.size() != 4) {
+    throw FileError(path + " has " + std::to_string(shape.size()) + " axes, expected 4 or 2");
+  }
+  return shape.size() == 2;
+}
+
 Array read_npy(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw FileError(path + " cannot be opened");
@@ -57,6 +82,7 @@ Array read_npy(const std::string& path) {
     // xtensor's public reader wants the element type beforehand; the layer below it tells.
     const auto file = xt::detail::load_npy_file(stream);
     if (!stream) throw FileError(path + " ends before its data does");
+    require_holdable(path, file.m_shape);
     Array array;
     array.path = path;
     array.fortran_order = file.m_fortran_order;
@@ -72,29 +98,46 @@ Array read_npy(const std::string& path) {
                     "', expected float16, float32, float64, int64 or bool, little-endian");
   } catch (const FileError&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    throw FileError(path + " is of a shape that no memory holds");
   } catch (const std::exception& error) {
     throw FileError(path + " is not a .npy file: " + error.what());
   }
 }
 
+PendingFile::PendingFile(std::string path) : path_(std::move(path)), written_(path_) {
+  std::error_code ignored;
+  if (!fs::exists(path_, ignored) || fs::is_regular_file(path_, ignored)) written_ += ".part";
+}
+
+PendingFile::~PendingFile() {
+  std::error_code ignored;
+  if (written_ != path_) fs::remove(written_, ignored);
+}
+
 template <class T>
-void write_npy(const std::string& path, const std::vector<coca::Index>& shape,
-               const std::vector<T>& values) {
-  std::ofstream stream(path, std::ios::binary);
+void PendingFile::write_npy(const std::vector<coca::Index>& shape, const std::vector<T>& values) {
+  std::ofstream stream(written_, std::ios::binary);
   // xtensor has no name for half, so the header is written for the type by its own name.
   const std::vector<std::size_t> extents(shape.begin(), shape.end());
   xt::detail::write_header(stream, known(dtype_of<T>()).descr, false, extents);
   stream.write(reinterpret_cast<const char*>(values.data()),
                static_cast<std::streamsize>(values.size() * sizeof(T)));
   stream.close();
-  if (!stream) throw FileError(path + " cannot be written");
+  if (!stream) throw FileError(path_ + " cannot be written");
 }
 
-template void write_npy(const std::string&, const std::vector<coca::Index>&,
-                        const std::vector<Eigen::half>&);
-template void write_npy(const std::string&, const std::vector<coca::Index>&,
-                        const std::vector<float>&);
-template void write_npy(const std::string&, const std::vector<coca::Index>&,
-                        const std::vector<double>&);
+void PendingFile::keep() {
+  if (written_ == path_) return;
+  std::error_code error;
+  fs::rename(written_, path_, error);
+  if (error) throw FileError(path_ + " cannot be written");
+  written_ = path_;
+}
+
+template void PendingFile::write_npy(const std::vector<coca::Index>&,
+                                     const std::vector<Eigen::half>&);
+template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<float>&);
+template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<double>&);
 
 }  // namespace attend

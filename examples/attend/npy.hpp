@@ -53,24 +53,44 @@ struct Array {
   /// [batch, sequence, heads, head_dim], or [sequence, head_dim] for one batch entry and one head.
   template <class T>
   coca::TensorView<const T> tensor() const {
-    if (shape.size() != 2) return view<T, 4>();
+    if (!is_matrix()) return view<T, 4>();
     const auto matrix = view<T, 2>();
     return {matrix.data,
             {1, matrix.shape[0], 1, matrix.shape[1]},
             {0, matrix.strides[0], 0, matrix.strides[1]}};
   }
 
+  /// Whether it has 2 axes; throws FileError unless they are 2 or 4.
+  bool is_matrix() const;
+
   /// Throws FileError unless the array has this type and so many axes.
   void require(DType wanted, std::size_t rank) const;
 };
 
 /// Throws FileError for a file that cannot be opened, is not .npy, holds another type than those of
-/// DType in little-endian order, or ends early.
+/// DType in little-endian order, is of a shape no memory holds, or ends early.
 Array read_npy(const std::string& path);
 
-/// Writes row-major values. Throws FileError if the file cannot be written.
-template <class T>
-void write_npy(const std::string& path, const std::vector<coca::Index>& shape,
-               const std::vector<T>& values);
+/// A file under way: written in full beside its place, "<path>.part", which it takes with keep().
+/// Without that it goes again, and what stood in its place stays. A device or a pipe is written
+/// directly.
+class PendingFile {
+ public:
+  explicit PendingFile(std::string path);
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+  ~PendingFile();
+
+  /// Writes row-major values as .npy. Throws FileError if that cannot be done.
+  template <class T>
+  void write_npy(const std::vector<coca::Index>& shape, const std::vector<T>& values);
+
+  /// Throws FileError if the file cannot take its place.
+  void keep();
+
+ private:
+  std::string path_;
+  std::string written_;
+};
 
 }  // namespace attend

@@ -90,15 +90,18 @@ void run(const Arguments& arguments, const Inputs& inputs) {
               << " queries, " << k.shape[1] << " keys: " << seconds.count() << " s\n";
   }
 
-  const bool matrices = inputs.q.shape.size() == 2;
-  if (matrices) {
-    write_npy(arguments.out, {out_shape[1], out_shape[3]}, out);
+  PendingFile out_file(arguments.out);
+  if (inputs.q.is_matrix()) {
+    out_file.write_npy({out_shape[1], out_shape[3]}, out);
   } else {
-    write_npy(arguments.out, {out_shape.begin(), out_shape.end()}, out);
+    out_file.write_npy({out_shape.begin(), out_shape.end()}, out);
   }
   if (!arguments.lse.empty()) {
-    write_npy(arguments.lse, {lse_shape.begin(), lse_shape.end()}, lse);
+    PendingFile lse_file(arguments.lse);
+    lse_file.write_npy({lse_shape.begin(), lse_shape.end()}, lse);
+    lse_file.keep();
   }
+  out_file.keep();
 }
 
 }  // namespace attend

@@ -2,8 +2,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <sstream>
@@ -85,6 +87,38 @@ struct Folder {
     return most;
   }
   bool exists(const std::string& name) const { return fs::exists(file(name)); }
+
+  /// Writes a .npy file byte by byte, as any element type, any order, and wrong ones too.
+  void write_raw(const std::string& name, const std::string& descr, const std::string& shape,
+                 const void* bytes, std::size_t size, bool fortran_order = false) const {
+    std::string header = "{'descr': '" + descr +
+                         "', 'fortran_order': " + (fortran_order ? "True" : "False") +
+                         ", 'shape': (" + shape + "), }";
+    header.append(117 - header.size(), ' ').append("\n");  // 10 bytes before it, 128 with it
+    std::ofstream stream(file(name), std::ios::binary);
+    stream << "\x93NUMPY\x01" << '\0' << static_cast<char>(header.size()) << '\0' << header;
+    stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(size));
+  }
+  template <class T>
+  void save_raw(const std::string& name, const std::string& descr, const std::string& shape,
+                const std::vector<T>& values, bool fortran_order = false) const {
+    write_raw(name, descr, shape, values.data(), values.size() * sizeof(T), fortran_order);
+  }
+  /// The data of a C-order file, which must be of this type and shape by the words of its header.
+  template <class T>
+  std::vector<T> load_raw(const std::string& name, const std::string& descr,
+                          const std::string& shape) const {
+    std::ifstream stream(file(name), std::ios::binary);
+    const std::string all((std::istreambuf_iterator<char>(stream)),
+                          std::istreambuf_iterator<char>());
+    REQUIRE(all.size() > 10);
+    const std::size_t start = 10 + static_cast<unsigned char>(all[8]) +
+                              256 * static_cast<std::size_t>(static_cast<unsigned char>(all[9]));
+    CHECK_THAT(all.substr(0, start), contains("'" + descr + "'") && contains("(" + shape + ")"));
+    std::vector<T> values((all.size() - start) / sizeof(T));
+    std::memcpy(values.data(), all.data() + start, values.size() * sizeof(T));
+    return values;
+  }
 };
 
 }  // namespace
@@ -149,6 +183,104 @@ TEST_CASE("attend computes what the library computes", "[attend]") {
   }
 }
 
+TEMPLATE_TEST_CASE("attend reads and writes every type", "[attend]", float, double, Eigen::half) {
+  const Folder folder;
+  const std::string descr = std::is_same_v<TestType, double>  ? "<f8"
+                            : std::is_same_v<TestType, float> ? "<f4"
+                                                              : "<f2";
+  using Real = coca::Accumulator<TestType>;
+  Random random(8);
+  Tensor<TestType> q({2, 9, 4, 8}), t({2, 11, 2, 4}), v({2, 11, 2, 6}), out({2, 9, 4, 6});
+  q.fill([&] { return random.uniform(); });
+  t.fill([&] { return std::fabs(random.uniform()); });
+  v.fill([&] { return random.uniform(); });
+  folder.save_raw("q", descr, "2, 9, 4, 8", q.storage());
+  folder.save_raw("t", descr, "2, 11, 2, 4", t.storage());
+  folder.save_raw("v", descr, "2, 11, 2, 6", v.storage());
+  std::vector<Real> lse(2 * 4 * 9);
+  coca::attention(out.view(), q.view(), t.view(), v.view(), coca::CocaSlack{coca::Rope({.dim = 8})},
+                  coca::Causal{}, {.lse = coca::View<Real, 3>(lse.data(), {2, 4, 9})});
+
+  const auto result = folder.attend("q.npy t.npy v.npy -o out.npy --lse lse.npy --mask causal");
+  INFO(result.text);
+  REQUIRE(result.code == 0);
+  const auto got = folder.load_raw<TestType>("out", descr, "2, 9, 4, 6");
+  const auto got_lse =
+      folder.load_raw<Real>("lse", std::is_same_v<Real, double> ? "<f8" : "<f4", "2, 4, 9");
+  REQUIRE(got.size() == out.storage().size());
+  REQUIRE(got_lse.size() == lse.size());
+  // A half beside another when the sums round to different sides of it: one step below 1.
+  const double rounding =
+      std::is_same_v<TestType, Eigen::half>
+          ? 0x1p-11
+          : 16.0 * static_cast<double>(std::numeric_limits<TestType>::epsilon());
+  double most = 0.0, most_lse = 0.0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    most = worse(most, static_cast<double>(got[i]), static_cast<double>(out.storage()[i]));
+  }
+  for (std::size_t i = 0; i < lse.size(); ++i) {
+    most_lse = worse(most_lse, static_cast<double>(got_lse[i]), static_cast<double>(lse[i]));
+  }
+  CHECK(most <= rounding);
+  CHECK(most_lse <= 16.0 * static_cast<double>(std::numeric_limits<Real>::epsilon()));
+}
+
+TEST_CASE("attend takes matrices, Fortran order and a boolean mask", "[attend]") {
+  const Folder folder;
+  constexpr Index queries = 7, keys = 10, dim = 8;
+  Random random(9);
+  const auto matrix = [&](Index rows) {
+    Eigen::MatrixXf x(rows, dim);  // column-major: Fortran order
+    for (Index i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(random.uniform());
+    return x;
+  };
+  const Eigen::MatrixXf q = matrix(queries), k = matrix(keys), v = matrix(keys);
+  const auto save = [&](const std::string& name, const Eigen::MatrixXf& x) {
+    folder.write_raw(name, "<f4", std::to_string(x.rows()) + ", " + std::to_string(x.cols()),
+                     x.data(), static_cast<std::size_t>(x.size()) * sizeof(float), true);
+  };
+  save("q", q);
+  save("k", k);
+  save("v", v);
+  Eigen::Matrix<bool, Eigen::Dynamic, Eigen::Dynamic> allowed(queries, keys);
+  for (Index i = 0; i < allowed.size(); ++i) allowed.data()[i] = random.uniform() > -0.3;
+  allowed.row(3).setConstant(false);
+  folder.write_raw("allowed", "|b1", "7, 10", allowed.data(),
+                   static_cast<std::size_t>(allowed.size()), true);
+  Eigen::MatrixXf out(queries, dim);
+  coca::attention(out, q, k, v, coca::Dot{}, coca::BooleanMask(allowed));
+
+  const auto result = folder.attend(
+      "--scheme dot q.npy k.npy v.npy -o out.npy --lse lse.npy --bool-mask allowed.npy");
+  INFO(result.text);
+  REQUIRE(result.code == 0);
+  const auto got = folder.load_raw<float>("out", "<f4", "7, 8");
+  const auto lse = folder.load_raw<float>("lse", "<f4", "1, 1, 7");
+  REQUIRE(got.size() == static_cast<std::size_t>(out.size()));
+  double most = 0.0;
+  for (Index m = 0; m < queries; ++m) {
+    for (Index i = 0; i < dim; ++i) {
+      const auto value = static_cast<double>(got[static_cast<std::size_t>(m * dim + i)]);
+      most = worse(most, value, static_cast<double>(out(m, i)));
+      if (m == 3) CHECK(value == 0.0);
+    }
+  }
+  CHECK(most <= kRounding);
+  CHECK(lse[3] == -std::numeric_limits<float>::infinity());
+}
+
+TEST_CASE("attend takes masks in one word, in several, and before the files", "[attend]") {
+  const Folder folder;
+  const std::string files = "q.npy k.npy v.npy";
+  const std::string rest = " --scheme dot --window-left 4 -o ";
+  REQUIRE(folder.attend("--mask causal,window " + files + rest + "a.npy").code == 0);
+  REQUIRE(folder.attend(files + " --mask causal --mask window" + rest + "b.npy").code == 0);
+  REQUIRE(folder.attend("--mask window --mask causal " + files + rest + "c.npy").code == 0);
+  const auto a = read_npy(folder.file("a")).values;
+  CHECK(a == read_npy(folder.file("b")).values);
+  CHECK(a == read_npy(folder.file("c")).values);
+}
+
 TEST_CASE("attend explains itself and its refusals", "[attend]") {
   const Folder folder;
   const auto refused = [&](const std::string& arguments, int code, const std::string& text) {
@@ -164,6 +296,11 @@ TEST_CASE("attend explains itself and its refusals", "[attend]") {
   refused("q.npy t.npy", 2, "v is required");
   refused("q.npy t.npy v.npy --scheme nope", 2, "nope not in");
   refused("q.npy t.npy v.npy --threads 0", 2, "--threads");
+  refused("q.npy t.npy v.npy --mask causal --window-left 3", 2,
+          "--window-left: goes with --mask window");
+  refused("q.npy t.npy v.npy --causal-offset 3", 2, "--causal-offset: goes with --mask causal");
+  refused("q.npy t.npy v.npy --lse ./out.npy", 2, "./out.npy is the file of --out");
+  refused("q.npy t.npy v.npy --lse nowhere/lse.npy", 3, "nowhere/lse.npy cannot be written");
   refused("q.npy missing.npy v.npy", 3, "missing.npy cannot be opened");
   refused("q.npy k.npy v.npy", 1, "k.shape[3] (width of the key operand) is 16, expected 8");
   refused("q.npy t.npy v.npy --rotary-dim 7", 1, "rope.rotary_dim is 7");
@@ -177,8 +314,27 @@ TEST_CASE("attend explains itself and its refusals", "[attend]") {
   fs::resize_file(folder.file("short"), 500);
   refused("short.npy t.npy v.npy", 3, "short.npy ends before its data does");
 
+  const std::vector<float> few(4);
+  folder.save_raw("swapped", ">f4", "1, 1, 1, 4", few);
+  refused("swapped.npy t.npy v.npy", 3, "swapped.npy holds elements of type '>f4'");
+  folder.save_raw("three", "<f4", "1, 1, 4", few);
+  refused("three.npy t.npy v.npy", 3, "three.npy has 3 axes, expected 4 or 2");
+  // The product of these extents is 0 in 64 bits: nothing to read, it seems.
+  folder.save_raw("forged", "<f4", "4294967296, 4294967296, 4, 16", few);
+  refused("--scheme dot forged.npy forged.npy forged.npy", 3, "of a shape that no memory holds");
+  folder.save_raw("vast", "<f4", "1, 99999999999999, 4, 16", few);
+  refused("vast.npy t.npy v.npy", 3, "of a shape that no memory holds");
+
   Tensor<float> negative = folder.t;
   negative.view()(1, 2, 0, 3) = -1.0F;
   folder.save("negative", negative);
   refused("q.npy negative.npy v.npy --checked", 1, "k[1, 2, 0] is negative");
+
+  // What stood at the place of the output stays there, and nothing is left beside it.
+  folder.save("kept", folder.q);
+  CHECK(folder.attend("q.npy t.npy v.npy -o kept.npy --lse nowhere/lse.npy").code == 3);
+  CHECK(folder.apart("kept", folder.q.storage()) == 0.0);
+  for (const auto& entry : fs::directory_iterator(folder.path)) {
+    CHECK(entry.path().extension() != ".part");
+  }
 }
