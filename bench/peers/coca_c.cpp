@@ -10,13 +10,22 @@
 #include "coca/coca.hpp"
 
 /// The front door behind a C interface, for callers without templates.
-namespace {
 
-using coca::Index;
-
-struct Shape {
-  Index batch, queries, keys, heads, key_heads, dim, value_dim;
+/// One call. All rows of a tensor stand one after another: q is [batch, queries, heads, dim], k and
+/// v are [batch, keys, key_heads, ...].
+struct CocaCall {
+  const char* scheme;  ///< "dot", "rotary", "strict", "slack"
+  const char* dtype;   ///< "float32", "float64", "bfloat16", "float16"
+  void* out;
+  const void* q;
+  const void* k;
+  const void* v;
+  std::int64_t batch, queries, keys, heads, key_heads, dim, value_dim;
+  std::int64_t causal;
+  std::int64_t threads;
 };
+
+namespace {
 
 /// Pools live as long as the program: to start one is no part of attention.
 const Eigen::ThreadPoolDevice& pool_device(int threads) {
@@ -34,64 +43,45 @@ const Eigen::ThreadPoolDevice& pool_device(int threads) {
 }
 
 template <class T, class S>
-void run(const S& scheme, const Shape& s, void* out, const void* q, const void* k, const void* v,
-         bool causal, int threads) {
-  const coca::TensorView<T> out_view(static_cast<T*>(out),
-                                     {s.batch, s.queries, s.heads, s.value_dim});
-  const coca::TensorView<const T> q_view(static_cast<const T*>(q),
-                                         {s.batch, s.queries, s.heads, s.dim});
-  const coca::TensorView<const T> k_view(static_cast<const T*>(k),
-                                         {s.batch, s.keys, s.key_heads, scheme.key_dim(s.dim)});
-  const coca::TensorView<const T> v_view(static_cast<const T*>(v),
-                                         {s.batch, s.keys, s.key_heads, s.value_dim});
-  const auto& device = pool_device(threads);
-  if (causal) {
-    coca::attention(out_view, q_view, k_view, v_view, scheme, coca::Causal{}, {}, device);
+void run(const CocaCall& c, const S& scheme) {
+  const coca::TensorView<T> out(static_cast<T*>(c.out), {c.batch, c.queries, c.heads, c.value_dim});
+  const coca::TensorView<const T> q(static_cast<const T*>(c.q),
+                                    {c.batch, c.queries, c.heads, c.dim});
+  const coca::TensorView<const T> k(static_cast<const T*>(c.k),
+                                    {c.batch, c.keys, c.key_heads, scheme.key_dim(c.dim)});
+  const coca::TensorView<const T> v(static_cast<const T*>(c.v),
+                                    {c.batch, c.keys, c.key_heads, c.value_dim});
+  const auto& device = pool_device(static_cast<int>(c.threads));
+  if (c.causal != 0) {
+    coca::attention(out, q, k, v, scheme, coca::Causal{}, {}, device);
   } else {
-    coca::attention(out_view, q_view, k_view, v_view, scheme, coca::Full{}, {}, device);
+    coca::attention(out, q, k, v, scheme, coca::Full{}, {}, device);
   }
+}
+
+void run(const CocaCall& c) {
+  const std::string_view scheme(c.scheme), dtype(c.dtype);
+  if (scheme == "dot" && dtype == "float32") return run<float>(c, coca::Dot{});
+  if (scheme == "dot" && dtype == "float64") return run<double>(c, coca::Dot{});
+  if (scheme == "dot" && dtype == "bfloat16") return run<Eigen::bfloat16>(c, coca::Dot{});
+  if (scheme == "dot" && dtype == "float16") return run<Eigen::half>(c, coca::Dot{});
+  if (dtype == "float32") {
+    const coca::Rope rope({.dim = c.dim});
+    if (scheme == "rotary") return run<float>(c, coca::Rotary{rope});
+    if (scheme == "strict") return run<float>(c, coca::CocaStrict{rope});
+    if (scheme == "slack") return run<float>(c, coca::CocaSlack{rope});
+  }
+  throw std::invalid_argument(std::string(scheme) + " in " + std::string(dtype) +
+                              " is not built: dot in any type, else float32");
 }
 
 }  // namespace
 
-/// Attention with rows of all tensors one after another: q [batch, queries, heads, dim], k and v
-/// [batch, keys, key_heads, ...]. Gives nothing, or what is wrong, valid until the thread's next
-/// call. Schemes other than "dot" are there in "float32".
-extern "C" const char* coca_attention(const char* scheme, const char* dtype, void* out,
-                                      const void* q, const void* k, const void* v,
-                                      std::int64_t batch, std::int64_t queries, std::int64_t keys,
-                                      std::int64_t heads, std::int64_t key_heads, std::int64_t dim,
-                                      std::int64_t value_dim, int causal, int threads) {
+/// Attention. Gives null, or what is wrong, valid until the thread's next call.
+extern "C" const char* coca_attention(const CocaCall* call) {
   thread_local std::string error;
   try {
-    const Shape shape{batch, queries, keys, heads, key_heads, dim, value_dim};
-    const std::string_view name(scheme), type(dtype);
-    const auto call = [&]<class T>(const auto& which) {
-      run<T>(which, shape, out, q, k, v, causal != 0, threads);
-    };
-    if (name == "dot") {
-      if (type == "float32") {
-        call.template operator()<float>(coca::Dot{});
-      } else if (type == "float64") {
-        call.template operator()<double>(coca::Dot{});
-      } else if (type == "bfloat16") {
-        call.template operator()<Eigen::bfloat16>(coca::Dot{});
-      } else if (type == "float16") {
-        call.template operator()<Eigen::half>(coca::Dot{});
-      } else {
-        throw std::invalid_argument("dtype: '" + std::string(type) + "' is not known");
-      }
-    } else if (type != "float32") {
-      throw std::invalid_argument("scheme: only dot is built for " + std::string(type));
-    } else if (name == "rotary") {
-      call.template operator()<float>(coca::Rotary{coca::Rope({.dim = dim})});
-    } else if (name == "strict") {
-      call.template operator()<float>(coca::CocaStrict{coca::Rope({.dim = dim})});
-    } else if (name == "slack") {
-      call.template operator()<float>(coca::CocaSlack{coca::Rope({.dim = dim})});
-    } else {
-      throw std::invalid_argument("scheme: '" + std::string(name) + "' is not known");
-    }
+    run(*call);
     return nullptr;
   } catch (const std::exception& problem) {
     error = problem.what();

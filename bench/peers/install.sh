@@ -5,7 +5,7 @@
 # FOLDER is build/peers-venv unless given. Beside it, FOLDER.json says for each which version there
 # is now, or why there is none: one that fails does not stop the others.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 venv=${1:-build/peers-venv}
 logs=$venv.logs
 jobs=${JOBS:-1}
