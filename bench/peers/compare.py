@@ -11,6 +11,9 @@ Every implementation runs in a process of its own. At each point all get the sam
 layout they like best; 16 tokens of each result are held against the definition in double. Then this
 library and the peer take turns, waiting each time until the other's threads have come to rest; the
 ratio of a round is the peer's time over ours. The file has every raw number.
+
+The machine must have nothing else to do: where threads wait for each other in a loop, as OpenMP's
+do, a neighbour on one core makes calls many times slower. Rows say how much others took.
 """
 
 import argparse
@@ -27,25 +30,27 @@ from tqdm import tqdm
 
 from inputs import expected_rows
 from machine import context
-from measure import Refused, compare
+from measure import TURN_SECONDS, Refused, compare
 from points import SETS, Point
 from process import IDLE_LIMIT_SECONDS, IDLE_SHARE, NOT_INHERITED, WorkerEnded, WorkerProcess
 
 PEERS = ["pytorch", "unfused_torch", "unfused_numpy", "onnx_runtime", "open_vino", "jax_xla", "ggml"]
+AXES = {"lengths": "length", "dims": "dim", "groups": "group", "dtypes": "dtype"}
+BUSY_SHARE = 0.1  # of a core, beside the cores that are left over: above, we are in each other's way
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=SETS, default="smoke")
-    parser.add_argument("--lengths", help="only these of the set, as 512,2048")
-    parser.add_argument("--dims", help="only these of the set, as 64,128")
+    for axis in AXES:
+        parser.add_argument(f"--{axis}", help="only these of the set, separated by commas")
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--threads", default="1,2", help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="at most; default: %(default)s")
     parser.add_argument("--max-seconds-per-point", type=float, default=10.0,
                         help="fewer rounds, but one, where they would take longer; default: %(default)s")  # fmt: skip
-    parser.add_argument("--max-seconds-per-call", type=float, default=120.0,
+    parser.add_argument("--max-seconds-per-call", type=float, default=90.0,
                         help="points where a peer is expected to take longer are left out; default: %(default)s")  # fmt: skip
     parser.add_argument("--library", type=pathlib.Path, default=PROJECT / "build/release/bench/peers/libcoca_peer.so")
     parser.add_argument("--out", type=pathlib.Path, default=PROJECT / "build/peers.json")
@@ -54,11 +59,16 @@ def arguments() -> argparse.Namespace:
 
 def chosen_points(options: argparse.Namespace) -> list[Point]:
     points = SETS[options.set]()
-    for text, of in ((options.lengths, lambda p: p.length), (options.dims, lambda p: p.dim)):
-        if text:
-            wanted = {int(number) for number in text.split(",")}
-            points = [point for point in points if of(point) in wanted]
+    for axis, name in AXES.items():
+        if wanted := getattr(options, axis):
+            points = [point for point in points if str(getattr(point, name)) in wanted.split(",")]
     return points
+
+
+def rough_seconds(point: Point, options: argparse.Namespace) -> float:
+    """For the progress bar: a point of 32K takes longer than one of 32."""
+    both = 2 * point.operations / (5e10 * max(map(int, options.threads.split(","))))
+    return min(options.rounds * max(both, 2 * TURN_SECONDS), options.max_seconds_per_point) + 2 * both + 0.5
 
 
 class Comparison:
@@ -104,7 +114,7 @@ class Comparison:
         except WorkerEnded as end:
             self.start()
             return {**row, "reason": str(end)}
-        self.rates[point.dtype, point.dim, point.causal] = point.operations / result["peer"]["median seconds"]
+        self.rates[point.dtype, point.dim, point.causal] = point.operations / result["theirs"]["median seconds"]
         return {**row, **result}
 
     def stop(self) -> None:
@@ -117,7 +127,7 @@ def main() -> None:
     if not options.library.exists():
         sys.exit(f"compare.py: no {options.library}: build the target coca_peer, or name it with --library")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.log = options.out.with_suffix(".log")
+    options.out.with_suffix(".log").unlink(missing_ok=True)
     points = chosen_points(options)
     peers = options.peers.split(",")
     thread_counts = [int(count) for count in options.threads.split(",")]
@@ -138,7 +148,8 @@ def main() -> None:
         "rows": [],
     }
     begin = time.time()
-    with tqdm(total=len(points) * len(peers) * len(thread_counts), unit="point", smoothing=0.05) as bar:
+    work = sum(rough_seconds(point, options) for point in points) * len(peers) * len(thread_counts)
+    with tqdm(total=work, bar_format="{desc:60} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left") as bar:
         for threads in thread_counts:
             for peer in peers:
                 comparison = Comparison(peer, threads, options)
@@ -148,8 +159,10 @@ def main() -> None:
                     row = comparison.row(point, expected_rows(point))
                     report["rows"].append(row)
                     verdict = f"{row['ratio']:6.2f}" if "ratio" in row else row["reason"]
+                    if (row.get("busy with others") or 0.0) > os.cpu_count() - threads + BUSY_SHARE:
+                        verdict += f"  DISTURBED: others take {row['busy with others']:.1f} cores"
                     tqdm.write(f"{peer:14} x{threads} {str(point):55} {verdict}")
-                    bar.update()
+                    bar.update(rough_seconds(point, options))
                     report["minutes"] = (time.time() - begin) / 60
                     options.out.write_text(json.dumps(report, indent=1))
                 comparison.stop()

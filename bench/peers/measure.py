@@ -9,7 +9,7 @@ import numpy as np
 
 from inputs import TOLERANCE, largest_error
 from points import Point
-from process import WorkerProcess
+from process import WorkerProcess, processors
 
 TURN_SECONDS = 0.02  # a turn makes as many calls as fill this
 LONG_SECONDS = 1.0  # the run that checks the result then counts as the first round
@@ -51,6 +51,12 @@ class Turns:
         }
 
 
+def load_of(sides: list[Turns]) -> dict[str, float]:
+    """Seconds so far: of processors at work, of those taken from this virtual machine, of our own."""
+    own = sum(side.worker.processor_seconds() for side in sides) + time.process_time()
+    return {"time": time.perf_counter(), "own": own, **processors()}
+
+
 class Refused(Exception):
     """No comparison, and why."""
 
@@ -58,10 +64,10 @@ class Refused(Exception):
 def prepare(worker: WorkerProcess, point: Point, expected: np.ndarray) -> Turns:
     answer = worker.ask("prepare", point=point.__dict__)
     if "reason" in answer:
-        raise Refused(answer["reason"])
+        raise Refused(f"{worker.name}: {answer['reason']}")
     error = largest_error(np.load(answer["rows"]), expected)
     if not error < TOLERANCE[point.dtype]:
-        raise Refused(f"wrong result: off by {error:.1e} of a row's size, way '{answer['way']}'")
+        raise Refused(f"{worker.name}: wrong result: off by {error:.1e} of a row's size, way '{answer['way']}'")
     seconds = answer["seconds"]
     turns = Turns(worker, answer["way"], answer["ways"], max(1, math.ceil(TURN_SECONDS / seconds)), error)
     turns.seconds.append(seconds)
@@ -82,10 +88,12 @@ def compare(
             side.seconds.clear()
 
     disturbances = []
+    before = load_of(sides)
     for number in range(rounds - (1 if long else 0)):
         # Who begins changes, so that a drift of the machine favours nobody.
         for i in (0, 1) if number % 2 == 0 else (1, 0):
             disturbances.append(sides[i].turn(sides[1 - i].worker))
+    load = {name: after - start for (name, start), after in zip(before.items(), load_of(sides).values())}
     for side in sides:
         side.worker.ask("release")
 
@@ -93,13 +101,13 @@ def compare(
     return {
         "rounds": rounds,
         "first run counts": long,
-        "coca": sides[0].as_dict(),
-        "peer": sides[1].as_dict(),
+        "ours": sides[0].as_dict(),
+        "theirs": sides[1].as_dict(),
         "ratios": ratios,
         "ratio": statistics.median(ratios),
         "ratio min": min(ratios),
         "ratio max": max(ratios),
         "largest disturbance": max(disturbances, default=None),
+        "busy with others": (load["busy"] - load["own"]) / load["time"] if disturbances else None,
+        "stolen": load["stolen"] / load["time"] if disturbances else None,
     }
-
-

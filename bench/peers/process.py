@@ -17,6 +17,13 @@ IDLE_WINDOW_SECONDS = 0.005
 IDLE_LIMIT_SECONDS = 2.0
 
 
+def processors() -> dict[str, float]:
+    """Of the whole machine, since it started: seconds at work, and seconds that its host took away."""
+    fields = [int(x) / os.sysconf("SC_CLK_TCK") for x in pathlib.Path("/proc/stat").read_text().split()[1:9]]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = fields
+    return {"busy": user + nice + system + interrupts + soft_interrupts, "stolen": stolen}
+
+
 class WorkerEnded(Exception):
     """The process is gone: a crash or an abort of the library under test."""
 
