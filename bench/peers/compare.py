@@ -162,7 +162,7 @@ def main() -> None:
                     if (row.get("busy with others") or 0.0) > os.cpu_count() - threads + BUSY_SHARE:
                         verdict += f"  DISTURBED: others take {row['busy with others']:.1f} cores"
                     tqdm.write(f"{peer:14} x{threads} {str(point):55} {verdict}")
-                    bar.update(rough_seconds(point, options))
+                    bar.update(min(rough_seconds(point, options), bar.total - bar.n))
                     report["minutes"] = (time.time() - begin) / 60
                     options.out.write_text(json.dumps(report, indent=1))
                 comparison.stop()

@@ -1,4 +1,4 @@
-"""The three steps one after another in NumPy, with its BLAS, in as few passes and copies as it allows."""
+"""The three steps one after another in NumPy, with its BLAS, in place and in memory that is there beforehand."""
 
 import numpy as np
 
@@ -29,14 +29,16 @@ class Peer:
         if point.causal:
             mask = np.triu(np.full((point.length, point.length), -np.inf, dtype=queries.dtype), 1)
 
+        out = np.empty_like(queries)
+        scores = np.empty((point.length, point.length), queries.dtype)
+
         def run() -> np.ndarray:
-            out = np.empty_like(queries)
             for b in range(point.batch):
                 for h in range(point.heads):
-                    scores = (queries[b, h] * scale) @ keys[b, h // point.group].T
+                    np.matmul(queries[b, h] * scale, keys[b, h // point.group].T, out=scores)
                     if mask is not None:
-                        scores += mask
-                    scores -= scores.max(axis=1, keepdims=True)
+                        np.add(scores, mask, out=scores)
+                    np.subtract(scores, scores.max(axis=1, keepdims=True), out=scores)
                     np.exp(scores, out=scores)
                     np.matmul(scores, values[b, h // point.group], out=out[b, h])
                     out[b, h] /= scores.sum(axis=1, keepdims=True)

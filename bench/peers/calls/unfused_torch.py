@@ -1,4 +1,10 @@
-"""The three steps one after another in PyTorch, with its BLAS: product, softmax, product."""
+"""The three steps one after another in PyTorch, with its BLAS: product, softmax, product.
+
+All memory is there beforehand, and the softmax stays in place: to have fresh memory for the scores at
+every call takes as long again.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,36 +17,57 @@ from points import Point
 
 class Peer(PyTorch):
     def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
-        one_head = point.score_bytes / point.batch / point.heads * (2 if point.dtype == "float64" else 1)
+        # Queries that share a key head are more rows of the same product.
+        pairs, rows = point.batch * point.key_heads, point.group * point.length
+        tensors = [to_torch(heads_first(x)).view(pairs, -1, point.dim) for x in (q, k, v)]
+        own = tensors[0].dtype
+        one_head = tensors[0].itemsize * point.length**2
         require_memory(3 * one_head)
-        queries, keys, values = (to_torch(heads_first(x)) for x in (q, k, v))
-        scale = point.dim**-0.5
+
+        shapes = {"head by head": (1, point.length)}
+        if one_head * point.heads * point.batch < 0.25 * available_bytes():
+            shapes["all heads at once"] = (pairs, rows)
+        # Where the BLAS has no such products, they go faster by way of float.
+        types = {own} if own.itemsize > 2 else {own, torch.float32}
+        return [
+            Call(
+                way if kind == own else f"{way}, converted to float",
+                self.three_steps(point, tensors, *shape, kind),
+                lambda x: to_numpy(x.view(point.batch, point.heads, point.length, point.dim)),
+            )
+            for kind in types
+            for way, shape in shapes.items()
+        ]
+
+    def three_steps(
+        self, point: Point, tensors: list[torch.Tensor], pairs: int, rows: int, kind: torch.dtype
+    ) -> Callable[[], torch.Tensor]:
+        """For so many pairs of a key head and its queries at once, and so many of their rows."""
+        same = tensors[0].dtype == kind
+        q = torch.empty_like(tensors[0], dtype=kind)
+        k, v = tensors[1:] if same else (torch.empty_like(x, dtype=kind) for x in tensors[1:])
+        out = torch.empty_like(tensors[0])
+        scores = torch.empty(pairs, rows, point.length, dtype=kind)
+        by_head = scores.view(-1, point.length, point.length)
         mask = None
         if point.causal:
-            mask = torch.full((point.length, point.length), -torch.inf, dtype=queries.dtype).triu_(1)
+            mask = torch.full((point.length, point.length), -torch.inf, dtype=kind).triu_(1)
 
-        def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            scores = torch.matmul(q * scale, k.transpose(-1, -2))
-            if mask is not None:
-                scores += mask
-            return torch.matmul(torch.softmax(scores, dim=-1), v)
-
-        def at_once() -> torch.Tensor:
+        def run() -> torch.Tensor:
             with torch.inference_mode():
-                # Queries that share a key head are more rows of the same product.
-                shape = (point.batch, point.key_heads, point.group, point.length, point.dim)
-                out = attention(queries.view(shape), keys[:, :, None], values[:, :, None])
-                return out.view(queries.shape)
+                q.copy_(tensors[0]).mul_(point.dim**-0.5)
+                if not same:
+                    k.copy_(tensors[1])
+                    v.copy_(tensors[2])
+                for i in range(0, len(q), pairs):
+                    some = slice(i, i + pairs)
+                    for j in range(0, q.shape[1], rows):
+                        part = (some, slice(j, j + rows))
+                        torch.bmm(q[part], k[some].transpose(1, 2), out=scores)
+                        if mask is not None:
+                            by_head.add_(mask)
+                        torch.softmax(scores, dim=-1, out=scores)
+                        out[part] = torch.bmm(scores, v[some])
+            return out
 
-        def head_by_head() -> torch.Tensor:
-            with torch.inference_mode():
-                out = torch.empty_like(queries)
-                for b in range(point.batch):
-                    for h in range(point.heads):
-                        out[b, h] = attention(queries[b, h], keys[b, h // point.group], values[b, h // point.group])
-                return out
-
-        calls = [Call("head by head", head_by_head, to_numpy)]
-        if 3 * one_head * point.heads * point.batch < 0.5 * available_bytes():
-            calls.insert(0, Call("all heads at once", at_once, to_numpy))
-        return calls
+        return run
