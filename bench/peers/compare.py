@@ -35,6 +35,7 @@ from points import SETS, Point
 from process import IDLE_LIMIT_SECONDS, IDLE_SHARE, NOT_INHERITED, WorkerEnded, WorkerProcess
 
 PEERS = ["pytorch", "unfused_torch", "unfused_numpy", "onnx_runtime", "open_vino", "jax_xla", "ggml"]
+TELLING_SECONDS = 0.1  # a call that takes less says nothing about longer ones
 AXES = {"lengths": "length", "dims": "dim", "groups": "group", "dtypes": "dtype"}
 BUSY_SHARE = 0.1  # of a core, beside the cores that are left over: above, we are in each other's way
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -48,10 +49,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--threads", default="1,2", help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="at most; default: %(default)s")
-    parser.add_argument("--max-seconds-per-point", type=float, default=10.0,
-                        help="fewer rounds, but one, where they would take longer; default: %(default)s")  # fmt: skip
+    parser.add_argument("--max-seconds-per-point", type=float, default=8.0,
+                        help="fewer rounds, though never none, where they take longer; default: %(default)s")
     parser.add_argument("--max-seconds-per-call", type=float, default=90.0,
-                        help="points where a peer is expected to take longer are left out; default: %(default)s")  # fmt: skip
+                        help="leave out points where a peer would take longer; default: %(default)s")
     parser.add_argument("--library", type=pathlib.Path, default=PROJECT / "build/release/bench/peers/libcoca_peer.so")
     parser.add_argument("--out", type=pathlib.Path, default=PROJECT / "build/peers.json")
     return parser.parse_args()
@@ -106,15 +107,19 @@ class Comparison:
         if seconds > self.options.max_seconds_per_call:
             return {**row, "reason": f"not run: would take about {seconds:.0f} s a call"}
         try:
-            result = compare(
-                point, *self.workers, self.options.rounds, self.options.max_seconds_per_point, expected
-            )
+            result = compare(point, *self.workers, self.options.rounds, self.options.max_seconds_per_point, expected)
         except Refused as reason:
-            return {**row, "reason": str(reason)}
+            result = {"reason": str(reason)}
         except WorkerEnded as end:
             self.start()
             return {**row, "reason": str(end)}
-        self.rates[point.dtype, point.dim, point.causal] = point.operations / result["theirs"]["median seconds"]
+        for worker in self.workers:
+            worker.ask("release")
+        if "reason" in result:
+            return {**row, **result}
+        seconds = result["theirs"]["median seconds"]
+        if seconds > TELLING_SECONDS:
+            self.rates[point.dtype, point.dim, point.causal] = point.operations / seconds
         return {**row, **result}
 
     def stop(self) -> None:
@@ -159,7 +164,7 @@ def main() -> None:
                     row = comparison.row(point, expected_rows(point))
                     report["rows"].append(row)
                     verdict = f"{row['ratio']:6.2f}" if "ratio" in row else row["reason"]
-                    if (row.get("busy with others") or 0.0) > os.cpu_count() - threads + BUSY_SHARE:
+                    if row.get("busy with others", 0.0) > os.cpu_count() - threads + BUSY_SHARE:
                         verdict += f"  DISTURBED: others take {row['busy with others']:.1f} cores"
                     tqdm.write(f"{peer:14} x{threads} {str(point):55} {verdict}")
                     bar.update(min(rough_seconds(point, options), bar.total - bar.n))

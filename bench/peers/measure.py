@@ -51,9 +51,9 @@ class Turns:
         }
 
 
-def load_of(sides: list[Turns]) -> dict[str, float]:
+def load_of(*workers: WorkerProcess) -> dict[str, float]:
     """Seconds so far: of processors at work, of those taken from this virtual machine, of our own."""
-    own = sum(side.worker.processor_seconds() for side in sides) + time.process_time()
+    own = sum(worker.processor_seconds() for worker in workers) + time.process_time()
     return {"time": time.perf_counter(), "own": own, **processors()}
 
 
@@ -78,24 +78,23 @@ def compare(
     point: Point, ours: WorkerProcess, peer: WorkerProcess, rounds: int, max_seconds: float, expected: np.ndarray
 ) -> dict:
     """Raw numbers of both sides and their ratio, peer over ours: above 1, ours is faster."""
+    before = load_of(ours, peer)
     sides = [prepare(worker, point, expected) for worker in (ours, peer)]
     first = [side.seconds[0] for side in sides]
     long = min(first) >= LONG_SECONDS
     wanted = sum(max(seconds, TURN_SECONDS) for seconds in first)
     rounds = max(1, min(rounds, int(max_seconds / wanted)))
     if not long:
+        before = load_of(ours, peer)
         for side in sides:
             side.seconds.clear()
 
     disturbances = []
-    before = load_of(sides)
     for number in range(rounds - (1 if long else 0)):
         # Who begins changes, so that a drift of the machine favours nobody.
         for i in (0, 1) if number % 2 == 0 else (1, 0):
             disturbances.append(sides[i].turn(sides[1 - i].worker))
-    load = {name: after - start for (name, start), after in zip(before.items(), load_of(sides).values())}
-    for side in sides:
-        side.worker.ask("release")
+    load = {name: after - start for (name, start), after in zip(before.items(), load_of(ours, peer).values())}
 
     ratios = [theirs / own for own, theirs in zip(sides[0].seconds, sides[1].seconds)]
     return {
@@ -108,6 +107,6 @@ def compare(
         "ratio min": min(ratios),
         "ratio max": max(ratios),
         "largest disturbance": max(disturbances, default=None),
-        "busy with others": (load["busy"] - load["own"]) / load["time"] if disturbances else None,
-        "stolen": load["stolen"] / load["time"] if disturbances else None,
+        "busy with others": (load["busy"] - load["own"]) / load["time"],
+        "stolen": load["stolen"] / load["time"],
     }

@@ -46,7 +46,8 @@ class Worker:
         self.peer = importlib.import_module(f"calls.{name}").Peer(threads)
         self.call: Call | None = None
         self.best_way: dict[tuple, str] = {}
-        self.rows = pathlib.Path(tempfile.mkdtemp()) / "rows.npy"
+        self.folder = tempfile.TemporaryDirectory()
+        self.rows = pathlib.Path(self.folder.name) / "rows.npy"
 
     def about(self) -> dict:
         return self.peer.about()

@@ -54,7 +54,8 @@ class Library:
     """Functions from whichever of the libraries has them."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.parts = [ctypes.CDLL(str(folder / f"lib{name}.so"), ctypes.RTLD_GLOBAL) for name in ("ggml-base", "ggml-cpu")]
+        files = [folder / f"lib{name}.so" for name in ("ggml-base", "ggml-cpu")]
+        self.parts = [ctypes.CDLL(str(file), ctypes.RTLD_GLOBAL) for file in files]
         for name, (result, *arguments) in DECLARATIONS.items():
             call = self.find(name)
             call.restype, call.argtypes = result, arguments

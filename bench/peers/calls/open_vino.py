@@ -58,7 +58,8 @@ class Peer:
         compiled = self.core.compile_model(ov.Model([node], parameters), "CPU", self.config(point.dtype))
         request = compiled.create_infer_request()
         for i, x in enumerate(tensors):
-            given = ov.Tensor(x.view(np.uint16), x.shape, kind) if point.dtype == "bfloat16" else ov.Tensor(x, shared_memory=True)
+            narrow = point.dtype == "bfloat16"
+            given = ov.Tensor(x.view(np.uint16), x.shape, kind) if narrow else ov.Tensor(x, shared_memory=True)
             request.set_input_tensor(i, given)
         executed = sorted({op.get_rt_info()["layerType"].astype(str) for op in compiled.get_runtime_model().get_ops()})
 
