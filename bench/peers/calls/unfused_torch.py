@@ -54,20 +54,19 @@ class Peer(PyTorch):
             mask = torch.full((point.length, point.length), -torch.inf, dtype=kind).triu_(1)
 
         def run() -> torch.Tensor:
-            with torch.inference_mode():
-                q.copy_(tensors[0]).mul_(point.dim**-0.5)
-                if not same:
-                    k.copy_(tensors[1])
-                    v.copy_(tensors[2])
-                for i in range(0, len(q), pairs):
-                    some = slice(i, i + pairs)
-                    for j in range(0, q.shape[1], rows):
-                        part = (some, slice(j, j + rows))
-                        torch.bmm(q[part], k[some].transpose(1, 2), out=scores)
-                        if mask is not None:
-                            by_head.add_(mask)
-                        torch.softmax(scores, dim=-1, out=scores)
-                        out[part] = torch.bmm(scores, v[some])
+            q.copy_(tensors[0]).mul_(point.dim**-0.5)
+            if not same:
+                k.copy_(tensors[1])
+                v.copy_(tensors[2])
+            for i in range(0, len(q), pairs):
+                some = slice(i, i + pairs)
+                for j in range(0, q.shape[1], rows):
+                    part = (some, slice(j, j + rows))
+                    torch.bmm(q[part], k[some].transpose(1, 2), out=scores)
+                    if mask is not None:
+                        by_head.add_(mask)
+                    torch.softmax(scores, dim=-1, out=scores)
+                    out[part] = torch.bmm(scores, v[some])
             return out
 
         return run
