@@ -7,6 +7,9 @@ import os
 
 import numpy as np
 
+from calls.peer import Call, require_memory
+from points import Point
+
 
 def hold_to_cores(count: int) -> list[int]:
     cores = sorted(os.sched_getaffinity(0))[:count]
@@ -18,7 +21,7 @@ class Peer:
     def __init__(self, threads: int) -> None:
         self.cores = hold_to_cores(threads)
         os.environ["JAX_PLATFORMS"] = "cpu"
-        import jax
+        import jax  # only now: it counts its cores when it is loaded
 
         jax.config.update("jax_enable_x64", True)
         self.jax = jax
@@ -32,9 +35,7 @@ class Peer:
             "flags": os.environ.get("XLA_FLAGS", ""),
         }
 
-    def calls(self, point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list:
-        from calls.peer import Call, require_memory
-
+    def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
         tensors = [self.jax.numpy.asarray(x) for x in (q, k, v)]
         function = self.jax.jit(lambda q, k, v: self.jax.nn.dot_product_attention(q, k, v, is_causal=point.causal))
         compiled = function.lower(*tensors).compile()
