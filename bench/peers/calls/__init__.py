@@ -1,0 +1,1 @@
+"""One module for each implementation; each has a class Peer as described in calls/peer.py."""

@@ -1,0 +1,88 @@
+"""The shapes that are measured."""
+
+from dataclasses import asdict, dataclass
+
+PREFILL_HEADS = 8
+
+
+@dataclass(frozen=True)
+class Point:
+    """As many queries as keys; value_dim is dim."""
+
+    length: int
+    dim: int
+    heads: int
+    key_heads: int
+    causal: bool
+    dtype: str = "float32"
+    batch: int = 1
+
+    @property
+    def group(self) -> int:
+        return self.heads // self.key_heads
+
+    @property
+    def operations(self) -> float:
+        """Of the two products, over the scores that are needed."""
+        pairs = self.length * (self.length + 1) / 2 if self.causal else self.length**2
+        return 4.0 * self.batch * self.heads * self.dim * pairs
+
+    @property
+    def score_bytes(self) -> int:
+        """Of all scores at once, in float."""
+        return 4 * self.batch * self.heads * self.length**2
+
+    def __str__(self) -> str:
+        mask = "causal" if self.causal else "full"
+        return f"{self.dtype} {mask} dim {self.dim} length {self.length} heads {self.heads}/{self.key_heads}"
+
+    def as_dict(self) -> dict:
+        return {**asdict(self), "group": self.group}
+
+
+def prefill(lengths: tuple[int, ...] = (512, 2048, 8192, 32768)) -> list[Point]:
+    """At 32K there are only as many heads as share one key head: more of them do the same again."""
+    points = []
+    for length in lengths:
+        for group in (1, 4, 8):
+            heads = PREFILL_HEADS if length < 8192 else max(4, group) if length < 32768 else group
+            for dim in (64, 128, 256):
+                for causal in (True, False):
+                    points.append(Point(length, dim, heads, heads // group, causal))
+    return points
+
+
+def short() -> list[Point]:
+    return [
+        Point(length, dim, 8, 8, causal)
+        for length in (1, 2, 5, 8, 16, 17, 32, 64, 100, 128)
+        for dim in (40, 64, 72, 80, 96, 100, 128)
+        for causal in (True, False)
+    ]
+
+
+def types() -> list[Point]:
+    return [
+        Point(length, dim, 8, 2, causal, dtype)
+        for dtype in ("float32", "float64", "bfloat16", "float16")
+        for length in (64, 512, 2048)
+        for dim in (64, 128)
+        for causal in (True, False)
+    ]
+
+
+def threads() -> list[Point]:
+    return [Point(length, 128, 8, 2, causal) for length in (128, 512, 2048, 8192) for causal in (True, False)]
+
+
+def smoke() -> list[Point]:
+    """One of each kind, in seconds: to see whether everything works."""
+    return [
+        Point(1, 64, 8, 8, True),
+        Point(100, 72, 8, 8, True),
+        Point(512, 64, 8, 2, True),
+        Point(512, 128, 8, 2, False),
+    ]
+
+
+SETS = {"prefill": prefill, "short": short, "types": types, "threads": threads, "smoke": smoke}
