@@ -21,25 +21,17 @@ namespace coca::inline v0 {
 
 namespace detail {
 
+/// What follows the checks of shapes: those of options, and the kernel.
 template <class Out, class Q, class K, class V, class S, class M, class D>
-void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
+void run_sequences(const TensorView<Out>& out, const TensorView<const Q>& q,
                    const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
-                   const M& mask, const AttentionOptions& options, const D& device) {
-  const AttentionShape shape = check_tensors(out, q, k, v);
+                   const M& mask, const AttentionShape& shape, const Sequences& sequences,
+                   const AttentionOptions& options, const D& device) {
   check_options(options, shape, out);
-  scheme.check(shape.query_dim);
-  require_equal("k.shape[3] (width of the key operand)", k.shape[3],
-                static_cast<Index>(scheme.key_dim(shape.query_dim)), "what the scheme takes");
-  mask.check(shape);
   TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
   TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
   if (options.checked) check_keys(scheme, k);
 
-  const Sequences sequences{
-      .count = shape.batch,
-      .queries = shape.queries,
-      .keys = shape.keys,
-      .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
   const double scale =
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
   const auto run = [&](const auto& full_scheme) {
@@ -54,6 +46,30 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
   } else {
     run(scheme);
   }
+}
+
+template <class Out, class Q, class K, class V, class S, class M, class D>
+void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
+                   const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
+                   const M& mask, const AttentionOptions& options, const D& device) {
+  const AttentionShape shape = check_tensors(out, q, k, v);
+  check_scheme(scheme, k, shape.query_dim);
+  mask.check(shape);
+  const Sequences sequences{
+      .count = shape.batch,
+      .queries = shape.queries,
+      .keys = shape.keys,
+      .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
+  run_sequences(out, q, k, v, scheme, mask, shape, sequences, options, device);
+}
+
+/// Bytes of work memory that a call over these sequences takes, wherever they begin.
+template <Real T, Device D>
+std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& shape,
+                            Index score_dim, Index key_dim, const D& device) {
+  const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, key_dim);
+  const ForwardPlan plan(sequences, shape, widths, sizeof(T), thread_count(device));
+  return ForwardMemory<T>(plan, widths).total + kAlignment - 1;
 }
 
 }  // namespace detail
@@ -113,12 +129,10 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
                              .key_heads = keys.shape[2],
                              .query_dim = queries.shape[3],
                              .value_dim = values.shape[3]};
-  const detail::ForwardWidths widths(detail::tile_engine<T>(target()), shape,
-                                     scheme.score_dim(shape.query_dim), keys.shape[3]);
   const detail::Sequences sequences{
       .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
-  const detail::ForwardPlan plan(sequences, shape, widths, sizeof(T), detail::thread_count(device));
-  return detail::ForwardMemory<T>(plan, widths).total + detail::kAlignment - 1;
+  return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),
+                                    keys.shape[3], device);
 }
 
 }  // namespace coca::inline v0

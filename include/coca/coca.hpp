@@ -10,6 +10,7 @@
 #include "coca/mask/prefix_lm.hpp"
 #include "coca/mask/sliding_window.hpp"
 #include "coca/mask/tensor_mask.hpp"
+#include "coca/packed_attention.hpp"
 #include "coca/position/rope.hpp"
 #include "coca/position/rotate.hpp"
 #include "coca/scheme/coca.hpp"

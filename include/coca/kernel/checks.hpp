@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -72,9 +73,11 @@ void check_apart(std::string_view out_name, const View<T, RankT>& out, std::stri
   }
 }
 
+/// `packed`: the caller's tensors have no batch axis, so texts should not speak of one.
 template <class Out, class Q, class K, class V>
 AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
-                             const TensorView<const K>& k, const TensorView<const V>& v) {
+                             const TensorView<const K>& k, const TensorView<const V>& v,
+                             bool packed = false) {
   check_output("out", out);
   check_view("q", q);
   check_view("k", k);
@@ -86,27 +89,45 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
                              .key_heads = k.shape[2],
                              .query_dim = q.shape[3],
                              .value_dim = v.shape[3]};
-  require_equal("k.shape[0] (batch)", k.shape[0], shape.batch, "that of q");
-  require_equal("v.shape[0] (batch)", v.shape[0], shape.batch, "that of q");
-  require_equal("v.shape[1] (sequence)", v.shape[1], shape.keys, "that of k");
-  require_equal("v.shape[2] (heads)", v.shape[2], shape.key_heads, "that of k");
+  const auto axis = [&](const char* tensor, int number, const char* meaning) {
+    return std::string(tensor) + ".shape[" + std::to_string(number - packed) + "] (" + meaning +
+           ")";
+  };
+  const auto text = [&](const std::array<Index, 4>& extents) {
+    return list_text(std::span(extents).subspan(packed ? 1 : 0));
+  };
+  require_equal(axis("k", 0, "batch"), k.shape[0], shape.batch, "that of q");
+  require_equal(axis("v", 0, "batch"), v.shape[0], shape.batch, "that of q");
+  require_equal(axis("v", 1, "sequence"), v.shape[1], shape.keys, "that of k");
+  require_equal(axis("v", 2, "heads"), v.shape[2], shape.key_heads, "that of k");
   const bool groups =
       shape.key_heads == 0 ? shape.query_heads == 0 : shape.query_heads % shape.key_heads == 0;
   if (!groups) {
-    reject("k.shape[2] (heads)", std::to_string(shape.key_heads),
+    reject(axis("k", 2, "heads"), std::to_string(shape.key_heads),
            "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
   }
-  if (shape.query_dim == 0) reject("q.shape[3] (head_dim)", "0", "1 or more");
-  if (shape.value_dim == 0) reject("v.shape[3] (head_dim)", "0", "1 or more");
+  if (shape.query_dim == 0) reject(axis("q", 3, "head_dim"), "0", "1 or more");
+  if (shape.value_dim == 0) reject(axis("v", 3, "head_dim"), "0", "1 or more");
   const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
   if (out.shape != wanted) {
-    reject("out", "of shape " + list_text(out.shape),
-           list_text(wanted) + " = [batch, sequence, heads of q, head_dim of v]");
+    reject("out", "of shape " + text(out.shape),
+           text(wanted) + (packed ? " = [sequence" : " = [batch, sequence") +
+               ", heads of q, head_dim of v]");
   }
   check_apart("out", out, "q", q);
   check_apart("out", out, "k", k);
   check_apart("out", out, "v", v);
   return shape;
+}
+
+/// That the scheme takes queries and key operands this wide.
+template <class S, class K>
+void check_scheme(const S& scheme, const TensorView<const K>& k, Index query_dim,
+                  bool packed = false) {
+  scheme.check(query_dim);
+  require_equal(
+      packed ? "k.shape[2] (width of the key operand)" : "k.shape[3] (width of the key operand)",
+      k.shape[3], static_cast<Index>(scheme.key_dim(query_dim)), "what the scheme takes");
 }
 
 template <class Out>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 
 #include "coca/core/scalar.hpp"
 #include "coca/core/workspace.hpp"
@@ -100,12 +101,21 @@ class ForwardPlan {
 
     // Many rows share the work of loading a block of keys; a megabyte or two of them stays near.
     const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
-    Index rows = std::max<Index>(kBlockBytes / row_bytes, 2 * kTileRows);
-    // But not so many that a worker has nothing to do.
-    if (workers_ > 1) rows = std::min(rows, total_rows / (kItemsPerWorker * workers_));
-    rows = std::max<Index>(rows / kTileRows, 2) * kTileRows;
-    rows_per_block_ = std::clamp<Index>(most_rows, 1, rows);
-    for (Index s = 0; s < sequences.count; ++s) blocks_ += blocks(s);
+    const Index most = std::min(most_rows, whole_tiles(kBlockBytes / row_bytes));
+    cut(most);
+    // But workers want several items each, and as many as the others: some counts divide better.
+    double least_waste = std::numeric_limits<double>::infinity();
+    Index best = most;
+    for (Index wanted = 4; workers_ > 1 && wanted <= 8; ++wanted) {
+      const Index rows = std::min(most, whole_tiles(total_rows / (wanted * workers_)));
+      cut(rows);
+      const Index turns = (items() + workers_ - 1) / workers_;
+      const double waste = static_cast<double>(turns * workers_) / static_cast<double>(items());
+      if (waste >= least_waste) continue;
+      least_waste = waste;
+      best = rows;
+    }
+    cut(best);
     workers_ = static_cast<int>(std::clamp<Index>(items(), 1, workers_));
   }
 
@@ -148,7 +158,16 @@ class ForwardPlan {
   static constexpr Index kBlockBytes = Index{3} << 19;
   /// Below this many operations, a thread takes longer to wake than to work.
   static constexpr double kWorthAThread = 2e6;
-  static constexpr Index kItemsPerWorker = 4;
+
+  /// At least two of them, or a load of keys is hardly shared.
+  static Index whole_tiles(Index rows) {
+    return std::max<Index>((rows + kTileRows - 1) / kTileRows, 2) * kTileRows;
+  }
+  void cut(Index rows) {
+    rows_per_block_ = std::max<Index>(rows, 1);
+    blocks_ = 0;
+    for (Index s = 0; s < sequences_.count; ++s) blocks_ += blocks(s);
+  }
 
   Index rows(Index s) const { return sequences_(s).queries * group_; }
   /// As many blocks as needed, of the same size but for rounding.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "coca/core/scalar.hpp"
+#include "coca/core/sequence_starts.hpp"
 
 /// The sequences of a call: how its tensors hold them.
 namespace coca::inline v0::detail {
@@ -16,24 +17,25 @@ struct Sequence {
   Position query_offset = 0;  ///< position of its first query
 };
 
-/// All of them: one for each batch entry, or packed one behind the other in a single entry, from
-/// starts[s] up to starts[s + 1].
+/// All of them: one for each batch entry, or packed one behind the other in a single entry.
 struct Sequences {
   Index count = 0;
-  Index queries = 0;  ///< of each; the longest, where they are packed
+  Index queries = 0;  ///< of each, where they are not packed
   Index keys = 0;
-  Position first_query = 0;  ///< of each, where they are not packed
-  const Index* query_starts = nullptr;
-  const Index* key_starts = nullptr;
+  Position first_query = 0;
+  const SequenceStarts* query_starts = nullptr;  ///< null, where they are not packed
+  const SequenceStarts* key_starts = nullptr;
 
   bool packed() const { return query_starts != nullptr; }
 
   Sequence operator()(Index s) const {
     if (!packed()) return {s, s, 0, 0, queries, keys, first_query};
-    const Index own_queries = query_starts[s + 1] - query_starts[s];
-    const Index own_keys = key_starts[s + 1] - key_starts[s];
+    const Index query = (*query_starts)[s];
+    const Index key = (*key_starts)[s];
+    const Index own_queries = (*query_starts)[s + 1] - query;
+    const Index own_keys = (*key_starts)[s + 1] - key;
     // The last query stands where the last key does.
-    return {s, 0, query_starts[s], key_starts[s], own_queries, own_keys, own_keys - own_queries};
+    return {s, 0, query, key, own_queries, own_keys, own_keys - own_queries};
   }
 };
 

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <ranges>
+#include <type_traits>
+
+#include "coca/core/scalar.hpp"
+#include "coca/core/view.hpp"
+
+/// Where sequences begin in a tensor that holds them one behind the other.
+namespace coca::inline v0 {
+
+/// The places of the first tokens of packed sequences, and behind them the number of all tokens: 0,
+/// n_0, n_0 + n_1, ..., as model code has it in cu_seqlens. A view of a contiguous range, or of a
+/// tensor of one axis, of 32- or 64-bit signed integers; it must live as long as what it is of.
+class SequenceStarts {
+ public:
+  template <std::ranges::contiguous_range R>
+    requires(!detail::Viewable<R>)
+  SequenceStarts(const R& starts)
+      : SequenceStarts(std::ranges::data(starts), static_cast<Index>(std::ranges::size(starts)),
+                       1) {}
+
+  template <detail::Viewable X>
+    requires(detail::RankOf<ViewOf<const X&>>::value == 1)
+  SequenceStarts(const X& starts)
+      : SequenceStarts(view(starts).data, view(starts).shape[0], view(starts).strides[0]) {}
+
+  /// How many numbers there are: one more than there are sequences.
+  Index size() const { return size_; }
+
+  Index operator[](Index i) const {
+    return wide_ != nullptr ? static_cast<Index>(wide_[i * step_])
+                            : static_cast<Index>(narrow_[i * step_]);
+  }
+
+ private:
+  template <class I>
+    requires(std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>)
+  SequenceStarts(const I* starts, Index size, Index step) : size_(size), step_(step) {
+    if constexpr (std::same_as<I, std::int32_t>) {
+      narrow_ = starts;
+    } else {
+      wide_ = starts;
+    }
+  }
+
+  const std::int32_t* narrow_ = nullptr;
+  const std::int64_t* wide_ = nullptr;
+  Index size_ = 0;
+  Index step_ = 1;
+};
+
+}  // namespace coca::inline v0

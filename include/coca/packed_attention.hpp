@@ -1,0 +1,141 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "coca/attention.hpp"
+#include "coca/core/sequence_starts.hpp"
+
+/// The front door for sequences of different lengths, packed one behind the other.
+namespace coca::inline v0 {
+
+/// Whether X can stand for a [tokens, heads, head_dim] tensor.
+template <class X>
+concept PackedLike = detail::Viewable<std::remove_cvref_t<X>> &&
+    (detail::RankOf<ViewOf<X>>::value == 3);
+
+namespace detail {
+
+/// The four-axis view, of one batch entry, of a PackedLike.
+template <PackedLike X>
+constexpr auto packed_view(X&& x) {
+  const auto any = view(x);
+  using T = typename ValueOf<std::remove_const_t<decltype(any)>>::type;
+  return TensorView<T>(
+      any.data, {1, any.shape[0], any.shape[1], any.shape[2]},
+      {any.shape[0] * any.strides[0], any.strides[0], any.strides[1], any.strides[2]});
+}
+
+inline void check_starts(std::string_view name, const SequenceStarts& starts, Index tokens) {
+  if (starts.size() == 0) reject(name, "empty", "0 and more");
+  const auto at = [&](Index i) { return std::string(name) + "[" + std::to_string(i) + "]"; };
+  if (starts[0] != 0) reject(at(0), std::to_string(starts[0]), "0");
+  for (Index i = 1; i < starts.size(); ++i) {
+    if (starts[i] >= starts[i - 1]) continue;
+    reject(at(i), std::to_string(starts[i]), std::to_string(starts[i - 1]) + " or more");
+  }
+  require_equal(at(starts.size() - 1), starts[starts.size() - 1], tokens, "tokens");
+}
+
+inline void check_packed_options(const AttentionOptions& options) {
+  if (options.first_query) {
+    reject("options.first_query", "given",
+           "none: a packed sequence's last query stands where its last key does");
+  }
+  if (options.first_key != 0) {
+    reject("options.first_key", std::to_string(options.first_key),
+           "0: every packed sequence begins there");
+  }
+}
+
+inline Sequences packed_sequences(const SequenceStarts& query_starts,
+                                  const SequenceStarts& key_starts) {
+  return {
+      .count = query_starts.size() - 1, .query_starts = &query_starts, .key_starts = &key_starts};
+}
+
+/// The sizes a mask is checked against: the longest of every kind.
+inline AttentionShape longest_shape(const Sequences& sequences, AttentionShape shape) {
+  shape.batch = sequences.count;
+  shape.queries = 0;
+  shape.keys = 0;
+  for (Index s = 0; s < sequences.count; ++s) {
+    shape.queries = std::max(shape.queries, sequences(s).queries);
+    shape.keys = std::max(shape.keys, sequences(s).keys);
+  }
+  return shape;
+}
+
+template <class Out, class Q, class K, class V, class S, class M, class D>
+void run_packed(const TensorView<Out>& out, const TensorView<const Q>& q,
+                const TensorView<const K>& k, const TensorView<const V>& v,
+                const SequenceStarts& query_starts, const SequenceStarts& key_starts,
+                const S& scheme, const M& mask, const AttentionOptions& options, const D& device) {
+  const AttentionShape shape = check_tensors(out, q, k, v, true);
+  check_scheme(scheme, k, shape.query_dim, true);
+  check_starts("query_starts", query_starts, shape.queries);
+  check_starts("key_starts", key_starts, shape.keys);
+  require_equal("key_starts.size()", key_starts.size(), query_starts.size(),
+                "that of query_starts");
+  check_packed_options(options);
+  const Sequences sequences = packed_sequences(query_starts, key_starts);
+  mask.check(longest_shape(sequences, shape));
+  run_sequences(out, q, k, v, scheme, mask, shape, sequences, options, device);
+}
+
+}  // namespace detail
+
+/// Attention within each of several sequences of different lengths, in one call and without
+/// padding: what coca::attention computes for each of them alone.
+///
+/// - out [all queries, heads, value_dim]
+/// - q   [all queries, heads, head_dim]
+/// - k   [all keys, key heads, scheme.key_dim(head_dim)]
+/// - v   [all keys, key heads, value_dim]
+/// - query_starts, key_starts: where each sequence begins, and behind them all tokens: 0, n_0, n_0 +
+///   n_1, ...; the same for both in self-attention
+///
+/// A mask and a scheme are told the number of the sequence as the batch entry, and places and
+/// positions within it: keys from 0 on, the last query where the last key is. Position ids are
+/// [1, all tokens], options.lse is [1, heads, all queries]. Types, devices, sums, threads and errors
+/// are as for coca::attention; work memory grows by 16 bytes a sequence. Throws
+/// std::invalid_argument also for starts that do not rise from 0 to the number of tokens, and for
+/// options.first_query and first_key.
+template <PackedLike Out, PackedLike Q, PackedLike K, PackedLike V, class S, class M = Full,
+          class D = Eigen::DefaultDevice>
+void packed_attention(Out&& out, const Q& q, const K& k, const V& v,
+                      const SequenceStarts& query_starts, const SequenceStarts& key_starts,
+                      const S& scheme, const M& mask = {}, const AttentionOptions& options = {},
+                      const D& device = {}) {
+  using namespace detail;
+  if constexpr (checked_types<decltype(packed_view(out)), decltype(packed_view(q)),
+                              decltype(packed_view(k)), decltype(packed_view(v)), S, M, D>()) {
+    run_packed<ElementOf<decltype(packed_view(out))>, ElementOf<decltype(packed_view(q))>,
+               ElementOf<decltype(packed_view(k))>, ElementOf<decltype(packed_view(v))>>(
+        packed_view(out), packed_view(q), packed_view(k), packed_view(v), query_starts, key_starts,
+        scheme, mask, options, device);
+  }
+}
+
+/// Bytes of work memory that such a call takes: see workspace_bytes.
+template <PackedLike Q, PackedLike K, PackedLike V, class S, class D = Eigen::DefaultDevice>
+std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
+                                   const SequenceStarts& query_starts,
+                                   const SequenceStarts& key_starts, const S& scheme,
+                                   const D& device = {}) {
+  const auto queries = detail::packed_view(q);
+  const auto keys = detail::packed_view(k);
+  const AttentionShape shape{.batch = 1,
+                             .queries = queries.shape[1],
+                             .keys = keys.shape[1],
+                             .query_heads = queries.shape[2],
+                             .key_heads = keys.shape[2],
+                             .query_dim = queries.shape[3],
+                             .value_dim = detail::packed_view(v).shape[3]};
+  using T = Accumulator<ElementOf<decltype(queries)>>;
+  return detail::sequences_bytes<T>(detail::packed_sequences(query_starts, key_starts), shape,
+                                    scheme.score_dim(shape.query_dim), keys.shape[3], device);
+}
+
+}  // namespace coca::inline v0
