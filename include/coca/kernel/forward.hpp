@@ -118,10 +118,15 @@ class ForwardBlock {
             const Token token{query_positions_(sequence_.batch, place, query), sequence_.index,
                               query, head};
             T* phi = buffers_.queries + row * widths_.score;
-            call_.scheme.map_query(
-                token_row(narrow_, call_.q, sequence_.batch, place, head, buffers_.scratch), token,
-                std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
-            engine_.scale(phi, phi, widths_.score, factor);
+            const auto q =
+                token_row(narrow_, call_.q, sequence_.batch, place, head, buffers_.scratch);
+            if constexpr (KeepsQueries<S, T>) {
+              engine_.scale(q.data(), phi, widths_.score, factor);
+            } else {
+              call_.scheme.map_query(q, token,
+                                     std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
+              engine_.scale(phi, phi, widths_.score, factor);
+            }
           }
         });
     std::fill_n(buffers_.sums, rows_ * sums_stride_, T(0));
@@ -195,24 +200,33 @@ class ForwardBlock {
   }
 
   void pack_keys(Index key_begin, Index first, Index count) {
+    std::array<const T*, kPackKeys> rows;
     on_target(
         target(), [&]() __attribute__((always_inline)) {
           for (Index i = 0; i < count; ++i) {
-            const Index key = key_begin + first + i;
-            const Index place = sequence_.first_key + key;
-            const Token token{key_positions_(sequence_.batch, place, key), sequence_.index, key,
-                              key_head_};
-            call_.scheme.map_key(
-                token_row(narrow_, call_.k, sequence_.batch, place, key_head_, buffers_.scratch),
-                token,
-                std::span<T>(buffers_.key_rows + i * widths_.score,
-                             static_cast<std::size_t>(widths_.score)));
+            rows[static_cast<std::size_t>(i)] =
+                key_row(key_begin + first + i, buffers_.key_rows + i * widths_.score);
           }
         });
+    // What fills up a vector may be any numbers: their scores are not looked at.
     const Index whole = whole_vectors(count);
-    std::fill(buffers_.key_rows + count * widths_.score, buffers_.key_rows + whole * widths_.score,
-              T(0));
-    engine_.pack_keys(buffers_.key_rows, buffers_.keys, first, whole, widths_.score);
+    std::fill(rows.begin() + count, rows.begin() + whole, rows[0]);
+    engine_.pack_keys(rows.data(), buffers_.keys, first, whole, widths_.score);
+  }
+
+  /// psi of one key, in `to` if it is not where it was.
+  [[gnu::always_inline]] const T* key_row(Index key, T* to) {
+    const Index place = sequence_.first_key + key;
+    if constexpr (KeepsKeys<S, T>) {
+      return token_row(narrow_, call_.k, sequence_.batch, place, key_head_, to).data();
+    } else {
+      const Token token{key_positions_(sequence_.batch, place, key), sequence_.index, key,
+                        key_head_};
+      call_.scheme.map_key(
+          token_row(narrow_, call_.k, sequence_.batch, place, key_head_, buffers_.scratch), token,
+          std::span<T>(to, static_cast<std::size_t>(widths_.score)));
+      return to;
+    }
   }
 
   void pack_values(Index key_begin, Index first, Index count) {

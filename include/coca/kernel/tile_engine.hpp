@@ -41,8 +41,9 @@ struct TileEngine {
   Index panel;      ///< keys, or columns, in a panel
   Index row_group;  ///< rows that share the loads of a panel
 
-  /// rows[keys x depth] -> their place in the panels, from key `first` on; both whole vectors.
-  void (*pack_keys)(const T* rows, T* panels, Index first, Index keys, Index depth);
+  /// Rows of keys, `depth` wide -> their place in the panels, from key `first` on; both whole
+  /// vectors.
+  void (*pack_keys)(const T* const* rows, T* panels, Index first, Index keys, Index depth);
 
   /// Rows of values -> their place in the panels, from key `first` on; columns beyond `dim` up to a
   /// whole vector become 0. Returns whether all of them are finite.

@@ -71,6 +71,14 @@ concept Scheme = requires(const S& scheme, Index dim, std::span<const T> in, std
   scheme.map_key(in, token, out);
 };
 
+/// A scheme whose phi, or psi, is the identity it has from SchemeDefaults: rows need no copy.
+template <class S, class T>
+concept KeepsQueries =
+    std::same_as<decltype(&S::template map_query<T>), decltype(&SchemeDefaults::map_query<T>)>;
+template <class S, class T>
+concept KeepsKeys =
+    std::same_as<decltype(&S::template map_key<T>), decltype(&SchemeDefaults::map_key<T>)>;
+
 /// A scheme that changes scores one by one.
 template <class S, class T>
 concept TransformsLogits = requires(const S& scheme, T score, const Site& site) {

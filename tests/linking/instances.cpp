@@ -1,0 +1,2 @@
+#define COCA_INSTANTIATE
+#include <coca/extern.hpp>
