@@ -95,10 +95,8 @@ TEST_CASE("shapes that do not fit together", "[errors]") {
 TEST_CASE("shapes that do not fit the scheme", "[errors]") {
   Call call;
   const coca::Rope rope({.dim = 16});
-  CHECK(call.error(coca::Rotary{rope}) ==
-        "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
-  CHECK(call.error(coca::CocaStrict{rope}) ==
-        "coca: q.shape[3] (head_dim) is 8, expected 16 (rope.dim)");
+  CHECK(call.error(coca::Rotary{rope}) == "coca: head_dim of q is 8, expected 16 (rope.dim)");
+  CHECK(call.error(coca::CocaStrict{rope}) == "coca: head_dim of q is 8, expected 16 (rope.dim)");
   CHECK(call.error(coca::CocaSlack{coca::Rope({.dim = 8})}) ==
         "coca: k.shape[3] (width of the key operand) is 8, expected 4 (what the scheme takes)");
 }

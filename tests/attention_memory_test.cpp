@@ -69,7 +69,15 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
     if (form.half_width) return;
     INFO(form.name);
     const coca::AttentionOptions options{.soft_cap = 20.0, .lse = coca::view(lse)};
+    const std::vector<std::int32_t> query_starts{0, 150, 200}, key_starts{0, 200, 300};
+    const auto packed = [](const auto& x) {
+      return coca::View<std::remove_pointer_t<decltype(x.data)>, 3>(
+          x.data, {x.shape[1], x.shape[2], x.shape[3]});
+    };
     const auto run = [&](const auto& on) {
+      coca::packed_attention(packed(out.view()), packed(q.view()), packed(k.view()),
+                             packed(v.view()), query_starts, key_starts, form.scheme,
+                             coca::Causal{}, options, on);
       coca::attention(out.view(), q.view(), k.view(), v.view(), form.scheme, coca::Causal{},
                       options, on);
     };
@@ -117,21 +125,74 @@ TEST_CASE("the caller may bring the work memory", "[memory]") {
   for (auto* x : {&q, &k}) x->fill([&] { return random.uniform(); });
   const std::size_t bytes =
       coca::workspace_bytes(q.view(), k.view(), k.view(), coca::Dot{}, device);
-  std::vector<std::byte> memory(bytes + 1);
+  std::vector<std::byte> memory(bytes + 3);
   coca::AttentionOptions options;
   const auto run = [&](Tensor<float>& to) {
     coca::attention(to.view(), q.view(), k.view(), k.view(), coca::Dot{}, coca::Causal{}, options,
                     device);
   };
   run(own);
-  for (const std::size_t offset : {0UL, 1UL}) {  // of any alignment
+  for (const std::size_t offset : {1UL, 2UL}) {  // of any alignment
+    std::fill(memory.begin(), memory.end(), std::byte{42});
     options.workspace = std::span(memory).subspan(offset, bytes);
     run(out);
     CHECK(out.storage() == own.storage());
+    CHECK(memory[offset - 1] == std::byte{42});
+    CHECK(memory[offset + bytes] == std::byte{42});
   }
-  options.workspace = std::span(memory).first(bytes - coca::detail::kAlignment);
+  options.workspace = std::as_writable_bytes(std::span(k.storage()));
+  CHECK_THROWS_WITH(run(out), Catch::Contains("options.workspace is in the same memory as k"));
+  options.workspace = std::span(memory).first(1000);
   out.fill([] { return 0.0F; });
   const auto untouched = out.storage();
   CHECK_THROWS_AS(run(out), std::invalid_argument);
   CHECK(out.storage() == untouched);
+}
+
+TEST_CASE("work memory for a long call does for shorter ones, and inside the pool", "[memory]") {
+  Eigen::ThreadPool pool(2);
+  const Eigen::ThreadPoolDevice device(&pool, 2);
+  Random random(3);
+  const auto bytes_for = [&](Index queries, Index keys) {
+    const coca::TensorView<const float> q(nullptr, {1, queries, 1, 128}),
+        k(nullptr, {1, keys, 1, 128});
+    return coca::workspace_bytes(q, k, k, coca::Dot{}, device);
+  };
+  const std::size_t bytes = bytes_for(1024, 1024);
+  std::vector<std::byte> memory(bytes);
+  Tensor<float> q({1, 1024, 1, 128}), out({1, 1024, 1, 128});
+  q.fill([&] { return random.uniform(); });
+  for (const Index queries : {1024, 1000, 700, 130, 1}) {
+    CHECK(bytes_for(queries, 1024) <= bytes);
+    for (const Index keys : {1024, 4, 0}) {
+      auto some_q = q.view(), some_k = q.view(), some_out = out.view();
+      some_q.shape[1] = some_out.shape[1] = queries;
+      some_k.shape[1] = keys;
+      const auto run = [&] {
+        coca::attention(some_out, some_q, some_k, some_k, coca::Dot{}, coca::Full{},
+                        {.workspace = memory}, device);
+      };
+      CHECK_NOTHROW(run());
+      Eigen::Notification done;
+      bool threw = false;
+      pool.Schedule([&] {
+        try {
+          run();
+        } catch (const std::invalid_argument&) {
+          threw = true;
+        }
+        done.Notify();
+      });
+      done.Wait();
+      CHECK_FALSE(threw);
+    }
+  }
+}
+
+TEST_CASE("workspace_bytes says what is wrong with the shapes", "[memory]") {
+  const coca::TensorView<const float> none(nullptr, {1, 4, 2, 0}), q(nullptr, {1, 4, 2, 8}),
+      k(nullptr, {1, 4, 2, 6});
+  CHECK_THROWS_AS(coca::workspace_bytes(none, none, none, coca::Dot{}), std::invalid_argument);
+  CHECK_THROWS_AS(coca::workspace_bytes(q, k, q, coca::Dot{}), std::invalid_argument);
+  CHECK_NOTHROW(coca::workspace_bytes(q, q, k, coca::Dot{}));
 }

@@ -27,10 +27,10 @@ void run_sequences(const TensorView<Out>& out, const TensorView<const Q>& q,
                    const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
                    const M& mask, const AttentionShape& shape, const Sequences& sequences,
                    const AttentionOptions& options, const D& device) {
-  check_options(options, shape, out);
+  check_options(options, shape, out, q, k, v);
   TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
   TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
-  if (options.checked) check_keys(scheme, k);
+  if (options.checked) check_keys(scheme, k, sequences.packed());
 
   const double scale =
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
@@ -63,13 +63,17 @@ void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
   run_sequences(out, q, k, v, scheme, mask, shape, sequences, options, device);
 }
 
-/// Bytes of work memory that a call over these sequences takes, wherever they begin.
+/// Bytes of work memory that suffice for a call over these sequences, or over fewer or shorter ones.
 template <Real T, Device D>
 std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& shape,
                             Index score_dim, Index key_dim, const D& device) {
   const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, key_dim);
-  const ForwardPlan plan(sequences, shape, widths, sizeof(T), thread_count(device));
-  return ForwardMemory<T>(plan, widths).total + kAlignment - 1;
+  const int threads = thread_count(device);
+  const Index rows = ForwardPlan::most_rows_per_block(sequences, shape, widths, sizeof(T), threads);
+  const ForwardPlan plan(sequences, shape, widths, sizeof(T), threads, threads);
+  return order_bytes(plan) +
+         ForwardBuffers<T>::bytes(rows, widths) * static_cast<std::size_t>(threads) + kAlignment -
+         1;
 }
 
 }  // namespace detail
@@ -92,8 +96,8 @@ std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& sh
 /// float, in double for double. Positions are in tokens; see AttentionOptions for where they start.
 ///
 /// The device is an Eigen::DefaultDevice or Eigen::ThreadPoolDevice. The result is the same, bit
-/// for bit, on any number of threads. Work memory belongs to the calling thread, is kept for its
-/// next call, and does not grow with the sequence.
+/// for bit, on any number of threads. Work memory does not grow with the sequence; it is
+/// options.workspace, or else belongs to the calling thread and is kept for its next call.
 ///
 /// A query that sees no key gives zeros. NaN and Inf behave as IEEE arithmetic says and stay with
 /// the rows that see them.
@@ -112,23 +116,20 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, c
   }
 }
 
-/// Bytes of work memory that a call with these tensors, scheme and device takes: from
-/// options.workspace, or else from the calling thread's store. For each thread at most 4 MiB, and
-/// no more for a longer sequence.
+/// Bytes of work memory that suffice for a call with these tensors, scheme and device, and for one
+/// with fewer or shorter sequences: from options.workspace, or else from the calling thread's store.
+/// For each thread, 1.5 MiB of queries and sums, a block of 128 keys and values, 30 KiB of scores in
+/// float, and some rows; in all at most 4 MiB up to a head_dim of 512, and no more for longer
+/// sequences. Only the shapes of q, k and v are looked at, whatever is behind them. Throws
+/// std::invalid_argument for shapes that do not fit together.
 template <TensorLike Q, TensorLike K, TensorLike V, class S, class D = Eigen::DefaultDevice>
 std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
                             const D& device = {}) {
-  const auto queries = tensor_view(q);
-  const auto keys = tensor_view(k);
-  const auto values = tensor_view(v);
   using T = Accumulator<ElementOf<Q>>;
-  const AttentionShape shape{.batch = queries.shape[0],
-                             .queries = queries.shape[1],
-                             .keys = keys.shape[1],
-                             .query_heads = queries.shape[2],
-                             .key_heads = keys.shape[2],
-                             .query_dim = queries.shape[3],
-                             .value_dim = values.shape[3]};
+  const TensorView<const ElementOf<K>> keys = tensor_view(k);
+  const AttentionShape shape = detail::check_inputs<ElementOf<Q>, ElementOf<K>, ElementOf<V>>(
+      tensor_view(q), keys, tensor_view(v));
+  detail::check_scheme(scheme, keys, shape.query_dim);
   const detail::Sequences sequences{
       .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
   return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),

@@ -35,7 +35,16 @@ inline void check_starts(std::string_view name, const SequenceStarts& starts, In
     if (starts[i] >= starts[i - 1]) continue;
     reject(at(i), std::to_string(starts[i]), std::to_string(starts[i - 1]) + " or more");
   }
-  require_equal(at(starts.size() - 1), starts[starts.size() - 1], tokens, "tokens");
+  const Index last = starts.size() - 1;
+  if (starts[last] != tokens) require_equal(at(last), starts[last], tokens, "tokens");
+}
+
+inline void check_sequences(const SequenceStarts& query_starts, const SequenceStarts& key_starts,
+                            const AttentionShape& shape) {
+  check_starts("query_starts", query_starts, shape.queries);
+  check_starts("key_starts", key_starts, shape.keys);
+  require_equal("key_starts.size()", key_starts.size(), query_starts.size(),
+                "that of query_starts");
 }
 
 inline void check_packed_options(const AttentionOptions& options) {
@@ -74,10 +83,7 @@ void run_packed(const TensorView<Out>& out, const TensorView<const Q>& q,
                 const S& scheme, const M& mask, const AttentionOptions& options, const D& device) {
   const AttentionShape shape = check_tensors(out, q, k, v, true);
   check_scheme(scheme, k, shape.query_dim, true);
-  check_starts("query_starts", query_starts, shape.queries);
-  check_starts("key_starts", key_starts, shape.keys);
-  require_equal("key_starts.size()", key_starts.size(), query_starts.size(),
-                "that of query_starts");
+  check_sequences(query_starts, key_starts, shape);
   check_packed_options(options);
   const Sequences sequences = packed_sequences(query_starts, key_starts);
   mask.check(longest_shape(sequences, shape));
@@ -97,7 +103,8 @@ void run_packed(const TensorView<Out>& out, const TensorView<const Q>& q,
 ///   n_1, ...; the same for both in self-attention
 ///
 /// A mask and a scheme are told the number of the sequence as the batch entry, and places and
-/// positions within it: keys from 0 on, the last query where the last key is. Position ids are
+/// positions within it: keys from 0 on, the last query where the last key is. A mask tensor is
+/// [sequences, heads, longest queries, longest keys]. Position ids are
 /// [1, all tokens], options.lse is [1, heads, all queries]. Types, devices, sums, threads and errors
 /// are as for coca::attention; work memory grows by 16 bytes a sequence. Throws
 /// std::invalid_argument also for starts that do not rise from 0 to the number of tokens, and for
@@ -118,22 +125,22 @@ void packed_attention(Out&& out, const Q& q, const K& k, const V& v,
   }
 }
 
-/// Bytes of work memory that such a call takes: see workspace_bytes.
+/// Bytes of work memory that suffice for such a call: see workspace_bytes.
 template <PackedLike Q, PackedLike K, PackedLike V, class S, class D = Eigen::DefaultDevice>
 std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
                                    const SequenceStarts& query_starts,
                                    const SequenceStarts& key_starts, const S& scheme,
                                    const D& device = {}) {
-  const auto queries = detail::packed_view(q);
-  const auto keys = detail::packed_view(k);
-  const AttentionShape shape{.batch = 1,
-                             .queries = queries.shape[1],
-                             .keys = keys.shape[1],
-                             .query_heads = queries.shape[2],
-                             .key_heads = keys.shape[2],
-                             .query_dim = queries.shape[3],
-                             .value_dim = detail::packed_view(v).shape[3]};
-  using T = Accumulator<ElementOf<decltype(queries)>>;
+  using QView = decltype(detail::packed_view(q));
+  using KView = decltype(detail::packed_view(k));
+  using VView = decltype(detail::packed_view(v));
+  const TensorView<const ElementOf<KView>> keys = detail::packed_view(k);
+  const AttentionShape shape =
+      detail::check_inputs<ElementOf<QView>, ElementOf<KView>, ElementOf<VView>>(
+          detail::packed_view(q), keys, detail::packed_view(v), true);
+  detail::check_scheme(scheme, keys, shape.query_dim, true);
+  detail::check_sequences(query_starts, key_starts, shape);
+  using T = Accumulator<ElementOf<QView>>;
   return detail::sequences_bytes<T>(detail::packed_sequences(query_starts, key_starts), shape,
                                     scheme.score_dim(shape.query_dim), keys.shape[3], device);
 }

@@ -16,6 +16,7 @@ TEST_CASE("every item is done once, by a worker in range", "[core]") {
     for (const coca::Index items : {0, 1, 2, 100}) {
       const int workers = thread_count(device);
       CHECK(workers == threads);
+      CHECK(helper_count(device) == threads);
       std::vector<std::atomic<int>> done(static_cast<std::size_t>(items));
       std::atomic<bool> in_range{true};
       parallel_for(device, workers, items, [&](int worker, coca::Index item) {
@@ -44,7 +45,7 @@ TEST_CASE("inside its own pool the work is done by the caller alone", "[core]") 
   Eigen::Notification done;
   int workers = 0;
   pool.Schedule([&] {
-    workers = thread_count(device);
+    workers = helper_count(device);
     done.Notify();
   });
   done.Wait();

@@ -25,7 +25,7 @@ struct Cut {
       : rows_per_block(0), workers(0) {
     const ForwardWidths widths(tile_engine<float>(coca::target()), shape, shape.query_dim,
                                shape.query_dim);
-    ForwardPlan plan(sequences, shape, widths, sizeof(float), threads);
+    ForwardPlan plan(sequences, shape, widths, sizeof(float), threads, threads);
     order.resize(static_cast<std::size_t>(plan.order_size()));
     plan.order(order.data());
     for (Index i = 0; i < plan.items(); ++i) items.push_back(plan.item(i));
@@ -75,6 +75,7 @@ TEST_CASE("every row is in one item", "[kernel]") {
     for (const ForwardItem& item : cut.items) {
       REQUIRE(item.end - item.begin <= cut.rows_per_block);
       REQUIRE(item.begin < item.end);
+      REQUIRE(item.begin % kRowGroup == 0);  // so that the same rows are a group in any cut
       const Index rows = item.sequence.queries * group;
       for (Index row = item.begin; row < item.end; ++row) {
         ++seen[static_cast<std::size_t>(item.sequence.index)]

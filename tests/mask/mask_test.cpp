@@ -54,7 +54,7 @@ TEST_CASE("causal computes half of the pairs and asks about the diagonal only", 
   count_tiles(coca::Causal{}, length, counts);
   // Above the diagonal, no more than a group of rows by a panel of keys.
   const auto& engine = coca::detail::tile_engine<float>(coca::target());
-  const Index edge = length * (engine.row_group + engine.vector);
+  const Index edge = length * (coca::detail::kRowGroup + engine.vector);
   CHECK(counts.computed >= length * (length + 1) / 2);
   CHECK(counts.computed <= length * (length + 1) / 2 + edge);
   CHECK(counts.asked <= 2 * edge);
@@ -66,7 +66,7 @@ TEST_CASE("a window computes O(N w) pairs", "[mask]") {
     TileCounts counts;
     count_tiles(coca::SlidingWindow(127, 0), length, counts);
     CHECK(counts.computed >= 128 * (length - 128));
-    CHECK(counts.computed <= (128 + 2 * (engine.row_group + engine.vector)) * length);
+    CHECK(counts.computed <= (128 + 2 * (coca::detail::kRowGroup + engine.vector)) * length);
   }
 }
 
@@ -79,5 +79,6 @@ TEST_CASE("grouped heads keep their own rows of a shared tile", "[mask]") {
   coca::attention(out, q, k, k, coca::Dot{}, Counted<coca::Causal>({}, counts));
   const auto& engine = coca::detail::tile_engine<float>(coca::target());
   CHECK(counts.computed >= 3 * 256 * 257 / 2);
-  CHECK(counts.computed <= 3 * (256 * 257 / 2 + 256 * (engine.row_group / 3 + engine.vector)));
+  CHECK(counts.computed <=
+        3 * (256 * 257 / 2 + 256 * (coca::detail::kRowGroup / 3 + engine.vector)));
 }

@@ -9,8 +9,7 @@
 
 #include "coca/core/scalar.hpp"
 
-/// Work over Eigen's devices. Items are handed out one by one to whoever is free, and an item's
-/// result depends on nothing but its number: so neither does it on the number of threads.
+/// Work over Eigen's devices: items are handed out one by one to whoever is free.
 namespace coca::inline v0 {
 
 /// Eigen::ThreadPoolDevice, recognised by what it offers: Eigen declares it only where
@@ -27,13 +26,22 @@ concept Device = std::same_as<D, Eigen::DefaultDevice> || PoolDevice<D>;
 
 namespace detail {
 
-/// How many threads a call may use on this device, the calling one included.
+/// How many threads a device has.
 template <Device D>
 int thread_count(const D& device) {
   if constexpr (PoolDevice<D>) {
-    // A pool thread that waited for its own pool could wait for ever.
-    if (device.getPool()->CurrentThreadId() >= 0) return 1;
     return std::max(1, device.numThreads());
+  } else {
+    return 1;
+  }
+}
+
+/// How many of them may work on a call from here, the calling one included.
+template <Device D>
+int helper_count(const D& device) {
+  if constexpr (PoolDevice<D>) {
+    // A pool thread that waited for its own pool could wait for ever.
+    return device.getPool()->CurrentThreadId() >= 0 ? 1 : thread_count(device);
   } else {
     return 1;
   }

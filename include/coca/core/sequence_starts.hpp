@@ -11,21 +11,35 @@
 /// Where sequences begin in a tensor that holds them one behind the other.
 namespace coca::inline v0 {
 
+namespace detail {
+template <class I>
+concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>;
+}
+
 /// The places of the first tokens of packed sequences, and behind them the number of all tokens: 0,
-/// n_0, n_0 + n_1, ..., as model code has it in cu_seqlens. A view of a contiguous range, or of a
-/// tensor of one axis, of 32- or 64-bit signed integers; it must live as long as what it is of.
+/// n_0, n_0 + n_1, ..., as model code has it in cu_seqlens. A view of a contiguous range, a tensor
+/// of one axis or an Eigen vector, of 32- or 64-bit signed integers. What it views must outlive it;
+/// a temporary is safe as an argument of the call itself.
 class SequenceStarts {
  public:
   template <std::ranges::contiguous_range R>
-    requires(!detail::Viewable<R>)
+    requires(
+        std::ranges::sized_range<const R>&& detail::StartNumber<std::ranges::range_value_t<R>> &&
+        !detail::Viewable<R>)
   SequenceStarts(const R& starts)
       : SequenceStarts(std::ranges::data(starts), static_cast<Index>(std::ranges::size(starts)),
                        1) {}
 
   template <detail::Viewable X>
-    requires(detail::RankOf<ViewOf<const X&>>::value == 1)
+    requires(detail::RankOf<ViewOf<const X&>>::value == 1 &&
+             detail::StartNumber<ElementOf<const X&>>)
   SequenceStarts(const X& starts)
       : SequenceStarts(view(starts).data, view(starts).shape[0], view(starts).strides[0]) {}
+
+  template <detail::EigenMatrix X>
+    requires(bool(X::IsVectorAtCompileTime) && detail::StartNumber<typename X::Scalar>)
+  SequenceStarts(const X& starts)
+      : SequenceStarts(starts.data(), starts.size(), starts.innerStride()) {}
 
   /// How many numbers there are: one more than there are sequences.
   Index size() const { return size_; }
@@ -36,8 +50,7 @@ class SequenceStarts {
   }
 
  private:
-  template <class I>
-    requires(std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>)
+  template <detail::StartNumber I>
   SequenceStarts(const I* starts, Index size, Index step) : size_(size), step_(step) {
     if constexpr (std::same_as<I, std::int32_t>) {
       narrow_ = starts;

@@ -9,10 +9,26 @@
 /// are therefore compiled several times, once for each instruction set below, and the best one that
 /// the processor has is taken when the program runs. Needs GCC or clang on x86-64; elsewhere, or
 /// with COCA_SINGLE_TARGET defined, there is only what the compiler was told.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "coca: hidden keys are -inf, and rounding is done by arithmetic: no -ffast-math"
+#endif
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(COCA_SINGLE_TARGET)
 #define COCA_MULTI_TARGET 1
 #else
 #define COCA_MULTI_TARGET 0
+#endif
+
+// What the compiler was told to build for anyway is the baseline.
+#if COCA_MULTI_TARGET && !(defined(__AVX2__) && defined(__FMA__))
+#define COCA_TARGET_AVX2 1
+#else
+#define COCA_TARGET_AVX2 0
+#endif
+#if COCA_MULTI_TARGET && !(defined(__AVX512F__) && defined(__AVX512BW__) && \
+                           defined(__AVX512DQ__) && defined(__AVX512VL__))
+#define COCA_TARGET_AVX512 1
+#else
+#define COCA_TARGET_AVX512 0
 #endif
 
 namespace coca::inline v0 {
@@ -39,13 +55,16 @@ namespace detail {
 
 /// Whether this program has code for a target and this processor can run it.
 inline bool target_available(Target target) {
-#if COCA_MULTI_TARGET
+#if COCA_TARGET_AVX512
   if (target == Target::avx512) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   }
+#endif
+#if COCA_TARGET_AVX2
   if (target == Target::avx2) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
   }
 #endif
   return target == Target::baseline;
@@ -75,11 +94,13 @@ inline Target target() {
 
 namespace detail {
 
-#if COCA_MULTI_TARGET
+#if COCA_TARGET_AVX2
 template <class F>
-__attribute__((target("avx2,fma"))) void call_avx2(const F& f) {
+__attribute__((target("avx2,fma,f16c"))) void call_avx2(const F& f) {
   f();
 }
+#endif
+#if COCA_TARGET_AVX512
 template <class F>
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void call_avx512(
     const F& f) {
@@ -91,8 +112,10 @@ __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void call
 /// calls is so marked too or small enough to be inlined.
 template <class F>
 void on_target(Target which, const F& f) {
-#if COCA_MULTI_TARGET
+#if COCA_TARGET_AVX512
   if (which == Target::avx512) return call_avx512(f);
+#endif
+#if COCA_TARGET_AVX2
   if (which == Target::avx2) return call_avx2(f);
 #endif
   static_cast<void>(which);

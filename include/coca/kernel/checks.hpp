@@ -40,10 +40,15 @@ std::pair<std::uintptr_t, std::uintptr_t> address_range(const View<T, Rank>& x) 
 }
 
 template <class T, int Rank>
-void check_view(std::string_view name, const View<T, Rank>& x) {
+void check_extents(std::string_view name, const View<T, Rank>& x) {
   for (const Index extent : x.shape) {
     if (extent < 0) reject(name, "of shape " + list_text(x.shape), "extents of 0 or more");
   }
+}
+
+template <class T, int Rank>
+void check_view(std::string_view name, const View<T, Rank>& x) {
+  check_extents(name, x);
   if (!x.empty() && x.data == nullptr) {
     reject(name, "a null pointer of shape " + list_text(x.shape), "memory behind it");
   }
@@ -73,15 +78,14 @@ void check_apart(std::string_view out_name, const View<T, RankT>& out, std::stri
   }
 }
 
-/// `packed`: the caller's tensors have no batch axis, so texts should not speak of one.
-template <class Out, class Q, class K, class V>
-AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
-                             const TensorView<const K>& k, const TensorView<const V>& v,
-                             bool packed = false) {
-  check_output("out", out);
-  check_view("q", q);
-  check_view("k", k);
-  check_view("v", v);
+/// The sizes of a call by the shapes of its inputs. `packed`: the caller's tensors have no batch axis, so texts
+/// should not speak of one.
+template <class Q, class K, class V>
+AttentionShape check_inputs(const TensorView<const Q>& q, const TensorView<const K>& k,
+                            const TensorView<const V>& v, bool packed = false) {
+  check_extents("q", q);
+  check_extents("k", k);
+  check_extents("v", v);
   const AttentionShape shape{.batch = q.shape[0],
                              .queries = q.shape[1],
                              .keys = k.shape[1],
@@ -93,13 +97,15 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
     return std::string(tensor) + ".shape[" + std::to_string(number - packed) + "] (" + meaning +
            ")";
   };
-  const auto text = [&](const std::array<Index, 4>& extents) {
-    return list_text(std::span(extents).subspan(packed ? 1 : 0));
+  const auto same = [&](const char* tensor, int number, const char* meaning, Index was,
+                        Index expected, const char* why) {
+    // No text is made, and so no memory taken, unless there is something to say.
+    if (was != expected) require_equal(axis(tensor, number, meaning), was, expected, why);
   };
-  require_equal(axis("k", 0, "batch"), k.shape[0], shape.batch, "that of q");
-  require_equal(axis("v", 0, "batch"), v.shape[0], shape.batch, "that of q");
-  require_equal(axis("v", 1, "sequence"), v.shape[1], shape.keys, "that of k");
-  require_equal(axis("v", 2, "heads"), v.shape[2], shape.key_heads, "that of k");
+  same("k", 0, "batch", k.shape[0], shape.batch, "that of q");
+  same("v", 0, "batch", v.shape[0], shape.batch, "that of q");
+  same("v", 1, "sequence", v.shape[1], shape.keys, "that of k");
+  same("v", 2, "heads", v.shape[2], shape.key_heads, "that of k");
   const bool groups =
       shape.key_heads == 0 ? shape.query_heads == 0 : shape.query_heads % shape.key_heads == 0;
   if (!groups) {
@@ -108,6 +114,21 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
   }
   if (shape.query_dim == 0) reject(axis("q", 3, "head_dim"), "0", "1 or more");
   if (shape.value_dim == 0) reject(axis("v", 3, "head_dim"), "0", "1 or more");
+  return shape;
+}
+
+template <class Out, class Q, class K, class V>
+AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
+                             const TensorView<const K>& k, const TensorView<const V>& v,
+                             bool packed = false) {
+  check_output("out", out);
+  check_view("q", q);
+  check_view("k", k);
+  check_view("v", v);
+  const AttentionShape shape = check_inputs(q, k, v, packed);
+  const auto text = [&](const std::array<Index, 4>& extents) {
+    return list_text(std::span(extents).subspan(packed ? 1 : 0));
+  };
   const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
   if (out.shape != wanted) {
     reject("out", "of shape " + text(out.shape),
@@ -120,19 +141,29 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
   return shape;
 }
 
-/// That the scheme takes queries and key operands this wide.
+/// That the scheme takes queries and key operands this wide, and says how wide its maps are.
 template <class S, class K>
 void check_scheme(const S& scheme, const TensorView<const K>& k, Index query_dim,
                   bool packed = false) {
   scheme.check(query_dim);
+  const auto width = static_cast<Index>(scheme.score_dim(query_dim));
+  if (width < 1) reject("scheme.score_dim", std::to_string(width), "1 or more");
+  if constexpr (KeepsQueries<S, Accumulator<K>>) {
+    require_equal("scheme.score_dim", width, query_dim, "head_dim of q, which it keeps as it is");
+  }
+  if constexpr (KeepsKeys<S, Accumulator<K>>) {
+    require_equal("scheme.score_dim", width, static_cast<Index>(scheme.key_dim(query_dim)),
+                  "key_dim, as it keeps keys as they are");
+  }
   require_equal(
       packed ? "k.shape[2] (width of the key operand)" : "k.shape[3] (width of the key operand)",
       k.shape[3], static_cast<Index>(scheme.key_dim(query_dim)), "what the scheme takes");
 }
 
-template <class Out>
+template <class Out, class Q, class K, class V>
 void check_options(const AttentionOptions& options, const AttentionShape& shape,
-                   const TensorView<Out>& out) {
+                   const TensorView<Out>& out, const TensorView<const Q>& q,
+                   const TensorView<const K>& k, const TensorView<const V>& v) {
   if (options.scale && !std::isfinite(*options.scale)) {
     reject("options.scale", std::to_string(*options.scale), "finite");
   }
@@ -158,14 +189,23 @@ void check_options(const AttentionOptions& options, const AttentionShape& shape,
                    list_text(wanted) + " = [batch, heads of q, sequence]");
           }
           check_apart("options.lse", lse, "out", out);
+          check_apart("options.lse", lse, "q", q);
+          check_apart("options.lse", lse, "k", k);
+          check_apart("options.lse", lse, "v", v);
         }
       },
       options.lse);
+  const View<std::byte, 1> workspace(options.workspace.data(),
+                                     {static_cast<Index>(options.workspace.size())});
+  check_apart("options.workspace", workspace, "out", out);
+  check_apart("options.workspace", workspace, "q", q);
+  check_apart("options.workspace", workspace, "k", k);
+  check_apart("options.workspace", workspace, "v", v);
 }
 
 /// Checked mode: no key operand the scheme forbids.
 template <class S, class K>
-void check_keys(const S& scheme, const TensorView<const K>& k) {
+void check_keys(const S& scheme, const TensorView<const K>& k, bool packed) {
   using T = Accumulator<K>;
   if constexpr (ChecksKeys<S, T>) {
     std::vector<T> scratch(static_cast<std::size_t>(k.shape[3]));
@@ -174,7 +214,8 @@ void check_keys(const S& scheme, const TensorView<const K>& k) {
         for (Index h = 0; h < k.shape[2]; ++h) {
           const auto row = token_row(narrow_engine(target()), k, b, n, h, scratch.data());
           if (const char* defect = scheme.key_defect(row)) {
-            reject(std::string("k").append(list_text(std::array<Index, 3>{b, n, h})), defect,
+            const std::array<Index, 3> place{b, n, h};
+            reject("k" + list_text(std::span(place).subspan(packed ? 1 : 0)), defect,
                    "what its scheme allows: 0 or more");
           }
         }

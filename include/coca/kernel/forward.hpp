@@ -66,8 +66,10 @@ class ForwardBlock {
   using S = std::remove_cvref_t<decltype(std::declval<Call>().scheme)>;
   using M = std::remove_cvref_t<decltype(std::declval<Call>().mask)>;
 
-  /// Whether every score is changed one by one, and not those at a mask's edge alone.
+  /// How many rows of queries are asked for ahead of their use.
   static constexpr Index kRowsAhead = 16;
+
+  /// Whether every score is changed one by one, and not those at a mask's edge alone.
   static constexpr bool kEveryScore = TransformsLogits<S, T> || Biased<M>;
 
  public:
@@ -168,9 +170,8 @@ class ForwardBlock {
       if (coverage == Coverage::full) {
         visit_full_tile(row, rows, key_begin, key_end - key_begin);
       } else {
-        for (Index r = 0; r < rows; r += engine_.row_group) {
-          visit_mixed_rows(row + r, std::min(engine_.row_group, rows - r), key_begin,
-                           key_end - key_begin);
+        for (Index r = 0; r < rows; r += kRowGroup) {
+          visit_mixed_rows(row + r, std::min(kRowGroup, rows - r), key_begin, key_end - key_begin);
         }
       }
     }
@@ -395,18 +396,10 @@ class ForwardBlock {
   bool values_finite_ = true;
 };
 
-/// Work memory of a call: the plan's, and that of each worker.
-template <Real T>
-struct ForwardMemory {
-  std::size_t order;
-  std::size_t worker;
-  std::size_t total;
-
-  ForwardMemory(const ForwardPlan& plan, const ForwardWidths& widths)
-      : order(aligned_bytes(static_cast<std::size_t>(plan.order_size()) * sizeof(Index))),
-        worker(ForwardBuffers<T>::bytes(plan.rows_per_block(), widths)),
-        total(order + worker * static_cast<std::size_t>(plan.workers())) {}
-};
+/// Work memory of a call: that of its plan, and that of each worker.
+inline std::size_t order_bytes(const ForwardPlan& plan) {
+  return aligned_bytes(static_cast<std::size_t>(plan.order_size()) * sizeof(Index));
+}
 
 /// Runs a checked call.
 template <class Call, Device D>
@@ -415,13 +408,15 @@ void forward(const Call& call, const D& device) {
   const TileEngine<T>& engine = tile_engine<T>(target());
   const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
                              call.k.shape[3]);
-  ForwardPlan plan(call.sequences, call.shape, widths, sizeof(T), thread_count(device));
-  const ForwardMemory<T> bytes(plan, widths);
-  std::byte* memory = work_memory(call.options.workspace, bytes.total);
+  ForwardPlan plan(call.sequences, call.shape, widths, sizeof(T), thread_count(device),
+                   helper_count(device));
+  const std::size_t bytes = ForwardBuffers<T>::bytes(plan.rows_per_block(), widths);
+  std::byte* memory = work_memory(
+      call.options.workspace, order_bytes(plan) + bytes * static_cast<std::size_t>(plan.workers()));
   plan.order(reinterpret_cast<Index*>(memory));
-  memory += bytes.order;
+  memory += order_bytes(plan);
   parallel_for(device, plan.workers(), plan.items(), [&](int worker, Index number) {
-    Carver carver(memory + static_cast<std::size_t>(worker) * bytes.worker);
+    Carver carver(memory + static_cast<std::size_t>(worker) * bytes);
     const ForwardBuffers<T> buffers(carver, plan.rows_per_block(), widths);
     ForwardBlock<Call>(call, engine, widths, buffers, plan.item(number)).run();
   });

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "coca/core/scalar.hpp"
 #include "coca/core/workspace.hpp"
@@ -14,7 +16,6 @@
 namespace coca::inline v0::detail {
 
 /// Rows in a tile, whole groups of them: 60 x 128 scores are 30 KB of float.
-inline constexpr Index kRowGroup = 6;
 inline constexpr Index kTileRows = 10 * kRowGroup;
 
 /// Widths of a call.
@@ -75,47 +76,40 @@ struct ForwardItem {
   Index end;
 };
 
-/// How a call is cut into work items. Nothing in a row's result depends on it, so it may look at the
-/// number of threads.
+/// How a call is cut into work items. A row's result does not depend on its item, so the cut may
+/// depend on the number of threads.
 class ForwardPlan {
  public:
+  /// Cut for a device of so many threads, of which as many may help.
   ForwardPlan(const Sequences& sequences, const AttentionShape& shape, const ForwardWidths& widths,
-              std::size_t real_bytes, int threads)
+              std::size_t real_bytes, int threads, int helpers)
       : sequences_(sequences), key_heads_(shape.key_heads) {
     if (key_heads_ == 0) return;
     group_ = shape.query_heads / key_heads_;
-    double pairs = 0.0;
-    Index total_rows = 0;
-    Index most_rows = 0;
-    for (Index s = 0; s < sequences.count; ++s) {
-      const Sequence sequence = sequences(s);
-      const Index rows = sequence.queries * group_;
-      pairs += static_cast<double>(rows) * static_cast<double>(sequence.keys);
-      total_rows += rows * key_heads_;
-      most_rows = std::max(most_rows, rows);
-    }
-    const double operations = 2.0 * pairs * static_cast<double>(key_heads_) *
-                              static_cast<double>(widths.score + widths.value);
-    workers_ = static_cast<int>(
-        std::clamp(operations / kWorthAThread, 1.0, static_cast<double>(std::max(1, threads))));
-
-    // Many rows share the work of loading a block of keys; a megabyte or two of them stays near.
-    const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
-    const Index most = std::min(most_rows, whole_tiles(kBlockBytes / row_bytes));
+    const Index total_rows = key_heads_ * sum([&](Index s) { return rows(s); });
+    const Index most = most_rows(widths, real_bytes, total_rows, 1);
     cut(most);
-    // But workers want several items each, and as many as the others: some counts divide better.
+    // Workers want several items each, and as many as the others: some counts divide better.
     double least_waste = std::numeric_limits<double>::infinity();
     Index best = most;
-    for (Index wanted = 4; workers_ > 1 && wanted <= 8; ++wanted) {
-      const Index rows = std::min(most, whole_tiles(total_rows / (wanted * workers_)));
+    for (Index wanted = kFewestItems; threads > 1 && wanted <= 2 * kFewestItems; ++wanted) {
+      const Index rows = most_rows(widths, real_bytes, total_rows, wanted * threads);
       cut(rows);
-      const Index turns = (items() + workers_ - 1) / workers_;
-      const double waste = static_cast<double>(turns * workers_) / static_cast<double>(items());
+      const Index turns = (items() + threads - 1) / threads;
+      const double waste = static_cast<double>(turns * threads) / static_cast<double>(items());
       if (waste >= least_waste) continue;
       least_waste = waste;
       best = rows;
     }
     cut(best);
+
+    const double pairs = sum([&](Index s) {
+      return static_cast<double>(rows(s)) * static_cast<double>(sequences_(s).keys);
+    });
+    const double operations = 2.0 * pairs * static_cast<double>(key_heads_) *
+                              static_cast<double>(widths.score + widths.value);
+    workers_ = static_cast<int>(
+        std::clamp(operations / kWorthAThread, 1.0, static_cast<double>(std::max(1, helpers))));
     workers_ = static_cast<int>(std::clamp<Index>(items(), 1, workers_));
   }
 
@@ -123,21 +117,31 @@ class ForwardPlan {
   Index items() const { return blocks_ * key_heads_; }
   int workers() const { return workers_; }
 
-  /// How many numbers `order` needs.
-  Index order_size() const { return 2 * sequences_.count; }
+  /// No fewer than the rows_per_block of a call of these sizes, or of smaller ones, on a device of
+  /// so many threads.
+  static Index most_rows_per_block(const Sequences& sequences, const AttentionShape& shape,
+                                   const ForwardWidths& widths, std::size_t real_bytes,
+                                   int threads) {
+    ForwardPlan plan(sequences, shape, widths, real_bytes, 1, 1);
+    if (shape.key_heads == 0) return 1;
+    const Index total_rows = plan.key_heads_ * plan.sum([&](Index s) { return plan.rows(s); });
+    return plan.most_rows(widths, real_bytes, total_rows, threads > 1 ? kFewestItems * threads : 1);
+  }
 
-  /// Puts the largest items first: what is handed out last should be small.
+  /// How many numbers `order` needs.
+  Index order_size() const { return sequences_.packed() ? 2 * sequences_.count : 0; }
+
+  /// Makes items ready, the largest first: what is handed out last should be small.
   void order(Index* memory) {
+    if (!sequences_.packed()) return;
     order_ = memory;
     ends_ = memory + sequences_.count;
     for (Index s = 0; s < sequences_.count; ++s) order_[s] = s;
-    if (sequences_.packed()) {
-      std::sort(order_, order_ + sequences_.count, [&](Index a, Index b) {
-        const Index a_keys = sequences_(a).keys;
-        const Index b_keys = sequences_(b).keys;
-        return a_keys != b_keys ? a_keys > b_keys : a < b;
-      });
-    }
+    std::sort(order_, order_ + sequences_.count, [&](Index a, Index b) {
+      const Index a_keys = sequences_(a).keys;
+      const Index b_keys = sequences_(b).keys;
+      return a_keys != b_keys ? a_keys > b_keys : a < b;
+    });
     Index end = 0;
     for (Index i = 0; i < sequences_.count; ++i) ends_[i] = end += blocks(order_[i]);
   }
@@ -145,28 +149,46 @@ class ForwardPlan {
   /// One item, after `order`.
   ForwardItem item(Index number) const {
     const Index block = number / key_heads_;
-    const Index* end = std::upper_bound(ends_, ends_ + sequences_.count, block);
-    const Index s = order_[end - ends_];
+    const auto [s, from_last] = place_of(block);
     // Within a sequence the last rows come first: under a causal mask they are the most work.
-    const Index from_last = block - (*end - blocks(s));
     const Index size = block_rows(s);
     const Index begin = (blocks(s) - 1 - from_last) * size;
     return {sequences_(s), number % key_heads_, begin, std::min(begin + size, rows(s))};
   }
 
  private:
+  /// Many rows share the work of loading a block of keys; a megabyte or two of them stays near.
   static constexpr Index kBlockBytes = Index{3} << 19;
   /// Below this many operations, a thread takes longer to wake than to work.
   static constexpr double kWorthAThread = 2e6;
+  static constexpr Index kFewestItems = 4;  ///< a worker
 
-  /// At least two of them, or a load of keys is hardly shared.
-  static Index whole_tiles(Index rows) {
-    return std::max<Index>((rows + kTileRows - 1) / kTileRows, 2) * kTileRows;
+  /// f of every sequence, added up.
+  template <class F>
+  std::invoke_result_t<const F&, Index> sum(const F& f) const {
+    using Sum = std::invoke_result_t<const F&, Index>;
+    if (sequences_.count == 0) return Sum(0);
+    if (!sequences_.packed()) return static_cast<Sum>(sequences_.count) * f(0);
+    Sum total = 0;
+    for (Index s = 0; s < sequences_.count; ++s) total += f(s);
+    return total;
+  }
+
+  /// Rows for a block if there shall be so many items: whole tiles, at least two of them, or a load
+  /// of keys is hardly shared, and at most what stays near. Rises with total_rows.
+  Index most_rows(const ForwardWidths& widths, std::size_t real_bytes, Index total_rows,
+                  Index items) const {
+    const auto whole_tiles = [](Index rows) {
+      return std::max<Index>((rows + kTileRows - 1) / kTileRows, 2) * kTileRows;
+    };
+    const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
+    const Index longest = sequences_.packed() ? total_rows / key_heads_ : rows(0);
+    return std::min(
+        {longest, whole_tiles(kBlockBytes / row_bytes), whole_tiles(total_rows / items)});
   }
   void cut(Index rows) {
     rows_per_block_ = std::max<Index>(rows, 1);
-    blocks_ = 0;
-    for (Index s = 0; s < sequences_.count; ++s) blocks_ += blocks(s);
+    blocks_ = sum([&](Index s) { return blocks(s); });
   }
 
   Index rows(Index s) const { return sequences_(s).queries * group_; }
@@ -177,13 +199,21 @@ class ForwardPlan {
     return std::min((even + kRowGroup - 1) / kRowGroup * kRowGroup, rows_per_block_);
   }
 
+  /// The sequence of a block, and how many of the sequence's blocks come before it.
+  std::pair<Index, Index> place_of(Index block) const {
+    if (!sequences_.packed()) return {block / blocks(0), block % blocks(0)};
+    const Index* end = std::upper_bound(ends_, ends_ + sequences_.count, block);
+    const Index s = order_[end - ends_];
+    return {s, block - (*end - blocks(s))};
+  }
+
   const Sequences& sequences_;
   Index key_heads_;
   Index group_ = 0;
   Index rows_per_block_ = 1;
   Index blocks_ = 0;
   int workers_ = 1;
-  Index* order_ = nullptr;  ///< sequences, the longest first
+  Index* order_ = nullptr;  ///< packed sequences, the longest first
   Index* ends_ = nullptr;   ///< blocks up to and with each of them
 };
 

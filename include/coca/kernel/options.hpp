@@ -39,7 +39,8 @@ struct AttentionOptions {
   std::variant<std::monostate, View<float, 3>, View<double, 3>> lse{};
 
   /// Work memory for this call, workspace_bytes(...) of it or more, of any alignment; unless given,
-  /// the calling thread's own is used, which is kept for its next call.
+  /// the calling thread's own is used, which is kept for its next call. Calls that run at the same
+  /// time must not share it.
   std::span<std::byte> workspace{};
 
   /// Also look into the key operand for values the scheme forbids, such as a negative t.

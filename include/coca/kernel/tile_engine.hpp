@@ -26,6 +26,10 @@ inline constexpr Index kTileKeys = 128;
 /// Keys that are packed at a time: whole vectors of every instruction set.
 inline constexpr Index kPackKeys = 16;
 
+/// Rows whose sums are in registers at a time: 6 x 4 vectors of 32 registers, 6 x 2 of 16, beside
+/// what is loaded.
+inline constexpr Index kRowGroup = 6;
+
 /// Width of the panel of values that starts `remaining` columns, whole vectors, before the end.
 constexpr Index panel_width(Index panel, Index remaining) {
   while (panel > remaining) panel /= 2;
@@ -37,9 +41,8 @@ constexpr Index panel_width(Index panel, Index remaining) {
 /// sums of its weights, which comes onto a new maximum with them.
 template <Real T>
 struct TileEngine {
-  Index vector;     ///< numbers in a vector; columns of sums are padded to this
-  Index panel;      ///< keys, or columns, in a panel
-  Index row_group;  ///< rows that share the loads of a panel
+  Index vector;  ///< numbers in a vector; columns of sums are padded to this
+  Index panel;   ///< keys, or columns, in a panel
 
   /// Rows of keys, `depth` wide -> their place in the panels, from key `first` on; both whole
   /// vectors.
@@ -78,8 +81,9 @@ struct NarrowEngine {
 
 }  // namespace coca::inline v0::detail
 
-// The width is part of the name: files of one program may be compiled with different flags, and
-// must not share what differs.
+// The width is part of the name, and what the baseline has already is not compiled again: so files
+// of one program that were compiled with different flags do not share these loops. The rest of the
+// library they do share, as with any header-only library: compile them with the same flags.
 #if defined(__AVX512F__)
 #define COCA_TARGET_NAMESPACE baseline64
 #define COCA_TARGET_BYTES 64
@@ -90,29 +94,38 @@ struct NarrowEngine {
 #define COCA_TARGET_NAMESPACE baseline16
 #define COCA_TARGET_BYTES 16
 #endif
+#if defined(__F16C__) && COCA_TARGET_BYTES == 32
+#define COCA_TARGET_F16C
+#endif
 namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
 namespace coca::inline v0::detail {
 namespace baseline = COCA_TARGET_NAMESPACE;
 }
 #include "coca/kernel/tile_engine.inc"
 
-#if COCA_MULTI_TARGET
-
+#if COCA_TARGET_AVX2
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 #define COCA_TARGET_NAMESPACE avx2
 #define COCA_TARGET_BYTES 32
+#define COCA_TARGET_F16C
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+#if COCA_TARGET_AVX512
+#if defined(__clang__)
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
 #else
-#pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif
@@ -124,25 +137,30 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #else
 #pragma GCC pop_options
 #endif
-
-#endif  // COCA_MULTI_TARGET
+#endif
 
 namespace coca::inline v0::detail {
 
 /// The functions for one target, which must be available.
 template <Real T>
 const TileEngine<T>& tile_engine(Target which) {
-#if COCA_MULTI_TARGET
+#if COCA_TARGET_AVX512
   if (which == Target::avx512) return avx512::kEngine<T>;
+#endif
+#if COCA_TARGET_AVX2
   if (which == Target::avx2) return avx2::kEngine<T>;
 #endif
+  static_cast<void>(which);
   return baseline::kEngine<T>;
 }
 inline const NarrowEngine& narrow_engine(Target which) {
-#if COCA_MULTI_TARGET
+#if COCA_TARGET_AVX512
   if (which == Target::avx512) return avx512::kNarrowEngine;
+#endif
+#if COCA_TARGET_AVX2
   if (which == Target::avx2) return avx2::kNarrowEngine;
 #endif
+  static_cast<void>(which);
   return baseline::kNarrowEngine;
 }
 

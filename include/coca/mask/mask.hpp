@@ -19,12 +19,12 @@ enum class Coverage {
 
 /// A rectangle of queries and keys. The index ranges are not empty.
 struct MaskTile {
-  Index batch = 0;
+  Index batch = 0;                       ///< batch entry; of packed sequences, the number of theirs
   Index head_begin = 0, head_end = 0;    ///< query heads
-  Index query_begin = 0, query_end = 0;  ///< places in the query tensor
-  Index key_begin = 0, key_end = 0;      ///< places in the key tensor
-  Index query_offset = 0;                ///< first_query of the call
-  Index key_offset = 0;                  ///< first_key of the call
+  Index query_begin = 0, query_end = 0;  ///< places among the queries of the sequence
+  Index key_begin = 0, key_end = 0;      ///< places among its keys
+  Index query_offset = 0;                ///< position of the first of the queries
+  Index key_offset = 0;                  ///< position of the first of the keys
 
   /// Its bounds in the whole sequence, in tokens, both inclusive.
   Position first_query() const { return query_begin + query_offset; }

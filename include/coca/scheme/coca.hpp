@@ -68,7 +68,7 @@ class Coca : public SchemeDefaults {
 
   Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
   void check(Index query_dim) const {
-    require_equal("q.shape[3] (head_dim)", query_dim, rope_.dim(), "rope.dim");
+    require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
   }
   template <Real T>
   const char* key_defect(std::span<const T> key) const {

@@ -19,7 +19,7 @@ class Rotary : public SchemeDefaults {
   const Rope& rope() const { return rope_; }
 
   void check(Index query_dim) const {
-    detail::require_equal("q.shape[3] (head_dim)", query_dim, rope_.dim(), "rope.dim");
+    detail::require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
   }
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,

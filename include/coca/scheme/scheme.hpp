@@ -16,24 +16,27 @@ namespace coca::inline v0 {
 /// The token a map is asked about.
 struct Token {
   Position position = 0;  ///< where it stands, in tokens
-  Index batch = 0;        ///< its batch entry
-  Index index = 0;        ///< its place in its tensor
+  Index batch = 0;        ///< its batch entry; of packed sequences, the number of its own
+  Index index = 0;        ///< its place in its sequence
   Index head = 0;         ///< query head for map_query, key/value head for map_key
 };
 
 /// One query meeting one key, as a logit transform or a mask sees them.
 struct Site {
-  Index batch = 0;
+  Index batch = 0;         ///< batch entry; of packed sequences, the number of theirs
   Index head = 0;          ///< query head
-  Index query_index = 0;   ///< place in the query tensor
-  Index key_index = 0;     ///< place in the key tensor
-  Index query_offset = 0;  ///< first_query of the call
-  Index key_offset = 0;    ///< first_key of the call
+  Index query_index = 0;   ///< place among the queries of the sequence
+  Index key_index = 0;     ///< place among its keys
+  Index query_offset = 0;  ///< position of the first of the queries
+  Index key_offset = 0;    ///< position of the first of the keys
 
   /// Places in the whole sequence, of which the tensors may hold a chunk, in tokens.
   Position query() const { return query_index + query_offset; }
   Position key() const { return key_index + key_offset; }
 };
+
+/// What a map returns to say that it copied its input as it is, and need not have been called.
+struct Unchanged {};
 
 /// The maps of a scheme that changes nothing. Derive from it and hide what differs; nothing is
 /// virtual.
@@ -47,13 +50,15 @@ struct SchemeDefaults {
 
   /// phi: q has query_dim elements, phi has score_dim. They do not overlap.
   template <Real T>
-  void map_query(std::span<const T> q, const Token&, std::span<T> phi) const {
+  Unchanged map_query(std::span<const T> q, const Token&, std::span<T> phi) const {
     std::copy(q.begin(), q.end(), phi.begin());
+    return {};
   }
   /// psi: k has key_dim elements, psi has score_dim. They do not overlap.
   template <Real T>
-  void map_key(std::span<const T> k, const Token&, std::span<T> psi) const {
+  Unchanged map_key(std::span<const T> k, const Token&, std::span<T> psi) const {
     std::copy(k.begin(), k.end(), psi.begin());
+    return {};
   }
 };
 
@@ -71,13 +76,17 @@ concept Scheme = requires(const S& scheme, Index dim, std::span<const T> in, std
   scheme.map_key(in, token, out);
 };
 
-/// A scheme whose phi, or psi, is the identity it has from SchemeDefaults: rows need no copy.
+/// A scheme whose phi, or psi, is the identity: rows need no copy.
 template <class S, class T>
-concept KeepsQueries =
-    std::same_as<decltype(&S::template map_query<T>), decltype(&SchemeDefaults::map_query<T>)>;
+concept KeepsQueries = requires(const S& scheme, std::span<const T> q, const Token& token,
+                                std::span<T> phi) {
+  { scheme.map_query(q, token, phi) } -> std::same_as<Unchanged>;
+};
 template <class S, class T>
-concept KeepsKeys =
-    std::same_as<decltype(&S::template map_key<T>), decltype(&SchemeDefaults::map_key<T>)>;
+concept KeepsKeys = requires(const S& scheme, std::span<const T> k, const Token& token,
+                             std::span<T> psi) {
+  { scheme.map_key(k, token, psi) } -> std::same_as<Unchanged>;
+};
 
 /// A scheme that changes scores one by one.
 template <class S, class T>
