@@ -4,23 +4,19 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <span>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
-#include "coca/core/view.hpp"
 #include "coca/core/workspace.hpp"
+#include "coca/kernel/forward_operands.hpp"
 #include "coca/kernel/forward_plan.hpp"
 #include "coca/kernel/load.hpp"
-#include "coca/kernel/options.hpp"
-#include "coca/kernel/sequences.hpp"
 #include "coca/kernel/softmax.hpp"
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/mask/mask.hpp"
-#include "coca/position/token_positions.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// The one attention kernel: tiles, packed once, and a streaming softmax.
@@ -40,34 +36,12 @@
 /// No row sees another one's numbers, and nothing depends on the number of threads.
 namespace coca::inline v0::detail {
 
-/// A checked call, all defaults filled in.
-template <class Q, class K, class V, class Out, class S, class M>
-struct ForwardCall {
-  using Real = Accumulator<Q>;
-
-  TensorView<Out> out;
-  TensorView<const Q> q;
-  TensorView<const K> k;
-  TensorView<const V> v;
-  const S& scheme;
-  const M& mask;
-  AttentionShape shape;
-  Sequences sequences;
-  Real scale;
-  const AttentionOptions& options;
-
-  Index group() const { return shape.query_heads / shape.key_heads; }
-};
-
 /// The work on one item.
 template <class Call>
 class ForwardBlock {
   using T = typename Call::Real;
   using S = std::remove_cvref_t<decltype(std::declval<Call>().scheme)>;
   using M = std::remove_cvref_t<decltype(std::declval<Call>().mask)>;
-
-  /// How many rows of queries are asked for ahead of their use.
-  static constexpr Index kRowsAhead = 16;
 
   /// Whether every score is changed one by one, and not those at a mask's edge alone.
   static constexpr bool kEveryScore = TransformsLogits<S, T> || Biased<M>;
@@ -77,95 +51,39 @@ class ForwardBlock {
                const ForwardBuffers<T>& buffers, const ForwardItem& item)
       : call_(call),
         engine_(engine),
-        narrow_(narrow_engine(target())),
         widths_(widths),
         buffers_(buffers),
-        sequence_(item.sequence),
-        query_positions_{item.sequence.query_offset, call.options.query_ids},
-        key_positions_{call.options.first_key, call.options.key_ids},
-        key_head_(item.key_head),
-        group_(call.group()),
-        row_begin_(item.begin),
-        rows_(item.end - item.begin),
-        sums_stride_(widths.sums + widths.vector) {}
+        operands_(call, engine, widths, buffers, item),
+        rows_(operands_.rows()),
+        keys_(operands_.sequence().keys) {}
 
   void run() {
-    load_queries();
-    for (Index key = 0; key < sequence_.keys; key += kTileKeys) {
-      visit_keys(key, std::min(key + kTileKeys, sequence_.keys));
+    // Scores are wanted in base 2; hooks want them in natural units, and convert when they are
+    // done.
+    operands_.load_queries(kEveryScore ? call_.scale : call_.scale * kLog2e<T>);
+    for (Index key = 0; key < keys_; key += kTileKeys) {
+      visit_keys(key, std::min(key + kTileKeys, keys_));
     }
     store();
   }
 
  private:
-  Index query_of(Index row) const { return (row_begin_ + row) / group_; }
-  Index head_of(Index row) const { return key_head_ * group_ + (row_begin_ + row) % group_; }
-  T* sums_of(Index row) const { return buffers_.sums + row * sums_stride_; }
-
-  void load_queries() {
-    // Scores are wanted in base 2; hooks want them in natural units, and convert when they are
-    // done.
-    const T factor = kEveryScore ? call_.scale : call_.scale * kLog2e<T>;
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index row = 0; row < rows_; ++row) {
-            if (row + kRowsAhead < rows_) {
-              prefetch_row(call_.q, sequence_.batch,
-                           sequence_.first_query + query_of(row + kRowsAhead),
-                           head_of(row + kRowsAhead));
-            }
-            const Index query = query_of(row);
-            const Index place = sequence_.first_query + query;
-            const Index head = head_of(row);
-            const Token token{query_positions_(sequence_.batch, place, query), sequence_.index,
-                              query, head};
-            T* phi = buffers_.queries + row * widths_.score;
-            const auto q =
-                token_row(narrow_, call_.q, sequence_.batch, place, head, buffers_.scratch);
-            if constexpr (KeepsQueries<S, T>) {
-              engine_.scale(q.data(), phi, widths_.score, factor);
-            } else {
-              call_.scheme.map_query(q, token,
-                                     std::span<T>(phi, static_cast<std::size_t>(widths_.score)));
-              engine_.scale(phi, phi, widths_.score, factor);
-            }
-          }
-        });
-    std::fill_n(buffers_.sums, rows_ * sums_stride_, T(0));
-    for (Index row = 0; row < rows_; ++row) {
-      // A sink is a weight of 2^0 without a value.
-      const T sink = sink_of(head_of(row)) * kLog2e<T>;
-      buffers_.maxima[row] = sink;
-      if (sink != kMinusInfinity<T>) sums_of(row)[widths_.sums] = T(1);
-    }
-  }
-
-  T sink_of(Index head) const {
-    return std::visit(
-        [&](const auto& sinks) {
-          if constexpr (requires { sinks(head); }) {
-            return static_cast<T>(sinks(head));
-          } else {
-            return kMinusInfinity<T>;
-          }
-        },
-        call_.options.sinks);
-  }
+  T* sums_of(Index row) const { return buffers_.sums + row * (widths_.sums + widths_.vector); }
 
   void visit_keys(Index key_begin, Index key_end) {
     bool loaded = false;
     Index ahead = key_end;
-    const Index ahead_end = std::min(key_end + kTileKeys, sequence_.keys);
+    const Index ahead_end = std::min(key_end + kTileKeys, keys_);
     const Index ahead_step = 1 + kTileKeys * kTileRows / rows_;
     for (Index row = 0; row < rows_; row += kTileRows) {
       const Index rows = std::min(kTileRows, rows_ - row);
       const Coverage coverage = classify(row, rows, key_begin, key_end);
       if (coverage == Coverage::empty) continue;
-      if (!loaded) load_keys(key_begin, key_end);
+      if (!loaded) operands_.load_keys(key_begin, key_end);
       loaded = true;
+      // Each tile asks for its share of the next block.
       for (Index i = 0; i < ahead_step && ahead < ahead_end; ++i, ++ahead) {
-        prefetch_row(call_.k, sequence_.batch, sequence_.first_key + ahead, key_head_);
-        prefetch_row(call_.v, sequence_.batch, sequence_.first_key + ahead, key_head_);
+        operands_.prefetch_key(ahead);
       }
       if (coverage == Coverage::full) {
         visit_full_tile(row, rows, key_begin, key_end - key_begin);
@@ -178,84 +96,15 @@ class ForwardBlock {
   }
 
   Coverage classify(Index row, Index rows, Index key_begin, Index key_end) const {
-    return call_.mask.classify(MaskTile{.batch = sequence_.index,
-                                        .head_begin = key_head_ * group_,
-                                        .head_end = (key_head_ + 1) * group_,
-                                        .query_begin = query_of(row),
-                                        .query_end = query_of(row + rows - 1) + 1,
+    return call_.mask.classify(MaskTile{.batch = operands_.sequence().index,
+                                        .head_begin = operands_.first_head(),
+                                        .head_end = operands_.last_head() + 1,
+                                        .query_begin = operands_.query_of(row),
+                                        .query_end = operands_.query_of(row + rows - 1) + 1,
                                         .key_begin = key_begin,
                                         .key_end = key_end,
-                                        .query_offset = query_positions_.first,
-                                        .key_offset = key_positions_.first});
-  }
-
-  void load_keys(Index key_begin, Index key_end) {
-    const Index keys = key_end - key_begin;
-    values_finite_ = true;
-    for (Index first = 0; first < keys; first += kPackKeys) {
-      const Index count = std::min(kPackKeys, keys - first);
-      pack_keys(key_begin, first, count);
-      pack_values(key_begin, first, count);
-    }
-    if (!values_finite_) set_aside_non_finite(keys);
-  }
-
-  void pack_keys(Index key_begin, Index first, Index count) {
-    std::array<const T*, kPackKeys> rows;
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index i = 0; i < count; ++i) {
-            rows[static_cast<std::size_t>(i)] =
-                key_row(key_begin + first + i, buffers_.key_rows + i * widths_.score);
-          }
-        });
-    // What fills up a vector may be any numbers: their scores are not looked at.
-    const Index whole = whole_vectors(count);
-    std::fill(rows.begin() + count, rows.begin() + whole, rows[0]);
-    engine_.pack_keys(rows.data(), buffers_.keys, first, whole, widths_.score);
-  }
-
-  /// psi of one key, in `to` if it is not where it was.
-  [[gnu::always_inline]] const T* key_row(Index key, T* to) {
-    const Index place = sequence_.first_key + key;
-    if constexpr (KeepsKeys<S, T>) {
-      return token_row(narrow_, call_.k, sequence_.batch, place, key_head_, to).data();
-    } else {
-      const Token token{key_positions_(sequence_.batch, place, key), sequence_.index, key,
-                        key_head_};
-      call_.scheme.map_key(
-          token_row(narrow_, call_.k, sequence_.batch, place, key_head_, buffers_.scratch), token,
-          std::span<T>(to, static_cast<std::size_t>(widths_.score)));
-      return to;
-    }
-  }
-
-  void pack_values(Index key_begin, Index first, Index count) {
-    std::array<const T*, kPackKeys> rows;
-    for (Index i = 0; i < count; ++i) {
-      rows[static_cast<std::size_t>(i)] =
-          value_row(key_begin + first + i, buffers_.value_rows + i * widths_.value).data();
-    }
-    values_finite_ &=
-        engine_.pack_values(rows.data(), buffers_.values, first, count, widths_.value);
-  }
-
-  std::span<const T> value_row(Index key, T* scratch) const {
-    return token_row(narrow_, call_.v, sequence_.batch, sequence_.first_key + key, key_head_,
-                     scratch);
-  }
-
-  /// Takes NaN and Inf out of the loaded values: in a matrix product they would reach, as 0 * NaN,
-  /// the rows that do not see them.
-  void set_aside_non_finite(Index keys) {
-    for (Index column = 0; column < widths_.sums;) {
-      const Index width = panel_width(engine_.panel, widths_.sums - column);
-      T* panel = buffers_.values + column * kTileKeys;
-      for (Index i = 0; i < keys * width; ++i) {
-        if (!std::isfinite(panel[i])) panel[i] = T(0);
-      }
-      column += width;
-    }
+                                        .query_offset = operands_.query_offset(),
+                                        .key_offset = operands_.key_offset()});
   }
 
   /// Gives the values set aside to the rows with a weight for them. `first` and `last` bound the
@@ -263,7 +112,7 @@ class ForwardBlock {
   void add_non_finite(Index row, Index rows, const T* scores, Index key_begin, Index first,
                       Index last) {
     for (Index key = first; key < last; ++key) {
-      const auto value = value_row(key_begin + key, buffers_.scratch);
+      const auto value = operands_.value_row(key_begin + key, buffers_.scratch);
       for (std::size_t i = 0; i < value.size(); ++i) {
         if (std::isfinite(value[i])) continue;
         for (Index r = 0; r < rows; ++r) {
@@ -277,13 +126,9 @@ class ForwardBlock {
 
   void visit_full_tile(Index row, Index rows, Index key_begin, Index keys) {
     engine_.scores(buffers_.queries + row * widths_.score, buffers_.keys, buffers_.scores, rows, 0,
-                   whole_vectors(keys), widths_.score);
+                   operands_.whole_vectors(keys), widths_.score);
     if constexpr (kEveryScore) change_scores(row, rows, key_begin, 0, keys, Coverage::full);
     finish_rows(row, rows, key_begin, 0, keys);
-  }
-
-  Index whole_vectors(Index count) const {
-    return (count + engine_.vector - 1) / engine_.vector * engine_.vector;
   }
 
   /// A few rows of a tile that is cut by the mask's edge: only the keys from the first to the last
@@ -302,7 +147,7 @@ class ForwardBlock {
     }
     if (first >= last) return;
     engine_.scores(buffers_.queries + row * widths_.score, buffers_.keys, buffers_.scores, rows,
-                   first, whole_vectors(last), widths_.score);
+                   first, operands_.whole_vectors(last), widths_.score);
     for (Index key = first; key < last; key += engine_.vector) {
       const Index end = std::min(key + engine_.vector, last);
       const Coverage coverage = coverages[static_cast<std::size_t>(key)];
@@ -322,12 +167,12 @@ class ForwardBlock {
                      Coverage coverage) {
     for (Index r = 0; r < rows; ++r) {
       T* scores = buffers_.scores + r * kTileKeys;
-      Site site{.batch = sequence_.index,
-                .head = head_of(row + r),
-                .query_index = query_of(row + r),
+      Site site{.batch = operands_.sequence().index,
+                .head = operands_.head_of(row + r),
+                .query_index = operands_.query_of(row + r),
                 .key_index = key_begin,
-                .query_offset = query_positions_.first,
-                .key_offset = key_positions_.first};
+                .query_offset = operands_.query_offset(),
+                .key_offset = operands_.key_offset()};
       for (Index key = first; key < last; ++key) {
         site.key_index = key_begin + key;
         T score = scores[key];
@@ -346,7 +191,7 @@ class ForwardBlock {
 
   /// Softmax and values, for rows whose scores of keys first .. last of the block are ready.
   void finish_rows(Index row, Index rows, Index key_begin, Index first, Index last) {
-    const Index count = whole_vectors(last - first);
+    const Index count = operands_.whole_vectors(last - first);
     for (Index r = 0; r < rows && count > last - first; ++r) {
       T* scores = buffers_.scores + r * kTileKeys + first;
       std::fill(scores + (last - first), scores + count, kMinusInfinity<T>);
@@ -355,25 +200,26 @@ class ForwardBlock {
                     widths_.sums);
     engine_.add_values(buffers_.scores + first, buffers_.values, sums_of(row), rows, first,
                        last - first, widths_.sums);
-    if (!values_finite_) add_non_finite(row, rows, buffers_.scores, key_begin, first, last);
+    if (!operands_.values_finite())
+      add_non_finite(row, rows, buffers_.scores, key_begin, first, last);
   }
 
   void store() {
+    const Index batch = operands_.sequence().batch;
     for (Index row = 0; row < rows_; ++row) {
-      const Index place = sequence_.first_query + query_of(row);
-      const Index head = head_of(row);
+      const Index place = operands_.sequence().first_query + operands_.query_of(row);
+      const Index head = operands_.head_of(row);
       const T* sums = sums_of(row);
       T sum = T(0);
       for (Index i = 0; i < widths_.vector; ++i) sum += sums[widths_.sums + i];
       // A row that saw nothing has sums of 0: it gives zeros.
-      store_row(engine_, narrow_, sums, call_.out, sequence_.batch, place, head,
+      store_row(engine_, operands_.narrow(), sums, call_.out, batch, place, head,
                 sum == T(0) ? T(1) : T(1) / sum);
       std::visit(
           [&](const auto& lse) {
-            if constexpr (requires { lse(sequence_.batch, head, place); }) {
-              using L = std::remove_reference_t<decltype(lse(sequence_.batch, head, place))>;
-              lse(sequence_.batch, head, place) =
-                  static_cast<L>(log_sum_exp(buffers_.maxima[row], sum));
+            if constexpr (requires { lse(batch, head, place); }) {
+              using L = std::remove_reference_t<decltype(lse(batch, head, place))>;
+              lse(batch, head, place) = static_cast<L>(log_sum_exp(buffers_.maxima[row], sum));
             }
           },
           call_.options.lse);
@@ -382,18 +228,11 @@ class ForwardBlock {
 
   const Call& call_;
   const TileEngine<T>& engine_;
-  const NarrowEngine& narrow_;
   const ForwardWidths& widths_;
   const ForwardBuffers<T>& buffers_;
-  Sequence sequence_;
-  TokenPositions query_positions_;
-  TokenPositions key_positions_;
-  Index key_head_;
-  Index group_;
-  Index row_begin_;
+  ForwardOperands<Call> operands_;
   Index rows_;
-  Index sums_stride_;
-  bool values_finite_ = true;
+  Index keys_;
 };
 
 /// Work memory of a call: that of its plan, and that of each worker.
