@@ -147,6 +147,63 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
   });
 }
 
+TEMPLATE_TEST_CASE("the products for few rows", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(105);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const Index dim : {1, 7, 16, 45, 130}) {
+      constexpr Index rows = 3;
+      constexpr Index keys = 48;
+      const auto q = random_numbers<T>(rows * dim, random);
+      auto k = random_numbers<T>(keys * dim, random);
+      std::vector<const T*> key_rows;
+      for (Index key = 0; key < keys; ++key) key_rows.push_back(k.data() + key * dim);
+      std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys), T(9));
+      engine.few_scores(q.data(), key_rows.data(), scores.data(), rows, 16, keys, dim);
+      double worst = 0.0;
+      for (Index r = 0; r < rows; ++r) {
+        for (Index key = 0; key < keys; ++key) {
+          double sum = 0.0;
+          for (Index i = 0; i < dim; ++i) {
+            sum += static_cast<double>(q[static_cast<std::size_t>(r * dim + i)]) *
+                   static_cast<double>(k[static_cast<std::size_t>(key * dim + i)]);
+          }
+          const auto score =
+              static_cast<double>(scores[static_cast<std::size_t>(r * kTileKeys + key)]);
+          worst = test::worse(worst, score, key < 16 ? 9.0 : sum);
+        }
+      }
+      const auto depth = static_cast<double>(dim);
+      CHECK(worst <= test::sum_error(depth, test::kUnit<T>) * depth);
+
+      // The rows of keys as values; those with a weight of 0 may be anything.
+      const Index columns = (dim + engine.vector - 1) / engine.vector * engine.vector;
+      const Index stride = columns + engine.vector;
+      auto weights = random_numbers<T>(rows * kTileKeys, random);
+      for (Index r = 0; r < rows; ++r) weights[static_cast<std::size_t>(r * kTileKeys + 20)] = T(0);
+      std::fill_n(k.begin() + 20 * dim, dim, std::numeric_limits<T>::quiet_NaN());
+      auto sums = random_numbers<T>(rows * stride, random);
+      const auto before = sums;
+      engine.few_values(weights.data() + 5, key_rows.data() + 5, sums.data(), rows, keys - 5, dim,
+                        columns);
+      worst = 0.0;
+      for (Index r = 0; r < rows; ++r) {
+        for (Index c = 0; c < stride; ++c) {
+          const auto at = static_cast<std::size_t>(r * stride + c);
+          auto sum = static_cast<double>(before[at]);
+          for (Index key = 5; key < keys && c < dim; ++key) {
+            if (key == 20) continue;
+            sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
+                   static_cast<double>(k[static_cast<std::size_t>(key * dim + c)]);
+          }
+          worst = test::worse(worst, static_cast<double>(sums[at]), sum);
+        }
+      }
+      CHECK(worst <= test::sum_error(49.0, test::kUnit<T>) * 49.0);
+    }
+  });
+}
+
 TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
     // Floats from -0 down to -126, one in 61; below that results are subnormal and then 0.

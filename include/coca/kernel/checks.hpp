@@ -212,8 +212,9 @@ void check_keys(const S& scheme, const TensorView<const K>& k, bool packed) {
     for (Index b = 0; b < k.shape[0]; ++b) {
       for (Index n = 0; n < k.shape[1]; ++n) {
         for (Index h = 0; h < k.shape[2]; ++h) {
-          const auto row = token_row(narrow_engine(target()), k, b, n, h, scratch.data());
-          if (const char* defect = scheme.key_defect(row)) {
+          const T* row =
+              contiguous_row(narrow_engine(target()), TokenRows(k, b, h), n, scratch.data());
+          if (const char* defect = scheme.key_defect(std::span(row, scratch.size()))) {
             const std::array<Index, 3> place{b, n, h};
             reject("k" + list_text(std::span(place).subspan(packed ? 1 : 0)), defect,
                    "what its scheme allows: 0 or more");

@@ -112,8 +112,8 @@ class ForwardBlock {
   void add_non_finite(Index row, Index rows, const T* scores, Index key_begin, Index first,
                       Index last) {
     for (Index key = first; key < last; ++key) {
-      const auto value = operands_.value_row(key_begin + key, buffers_.scratch);
-      for (std::size_t i = 0; i < value.size(); ++i) {
+      const T* value = operands_.value_row(key_begin + key, buffers_.scratch);
+      for (Index i = 0; i < widths_.value; ++i) {
         if (std::isfinite(value[i])) continue;
         for (Index r = 0; r < rows; ++r) {
           const T weight = scores[r * kTileKeys + key];
@@ -125,8 +125,7 @@ class ForwardBlock {
   }
 
   void visit_full_tile(Index row, Index rows, Index key_begin, Index keys) {
-    engine_.scores(buffers_.queries + row * widths_.score, buffers_.keys, buffers_.scores, rows, 0,
-                   operands_.whole_vectors(keys), widths_.score);
+    operands_.scores(row, rows, 0, operands_.whole_vectors(keys));
     if constexpr (kEveryScore) change_scores(row, rows, key_begin, 0, keys, Coverage::full);
     finish_rows(row, rows, key_begin, 0, keys);
   }
@@ -146,8 +145,7 @@ class ForwardBlock {
       last = end;
     }
     if (first >= last) return;
-    engine_.scores(buffers_.queries + row * widths_.score, buffers_.keys, buffers_.scores, rows,
-                   first, operands_.whole_vectors(last), widths_.score);
+    operands_.scores(row, rows, first, operands_.whole_vectors(last));
     for (Index key = first; key < last; key += engine_.vector) {
       const Index end = std::min(key + engine_.vector, last);
       const Coverage coverage = coverages[static_cast<std::size_t>(key)];
@@ -198,32 +196,29 @@ class ForwardBlock {
     }
     engine_.softmax(buffers_.scores + first, rows, count, buffers_.maxima + row, sums_of(row),
                     widths_.sums);
-    engine_.add_values(buffers_.scores + first, buffers_.values, sums_of(row), rows, first,
-                       last - first, widths_.sums);
+    operands_.add_values(row, rows, first, last);
     if (!operands_.values_finite())
       add_non_finite(row, rows, buffers_.scores, key_begin, first, last);
   }
 
   void store() {
-    const Index batch = operands_.sequence().batch;
-    for (Index row = 0; row < rows_; ++row) {
-      const Index place = operands_.sequence().first_query + operands_.query_of(row);
-      const Index head = operands_.head_of(row);
+    const Sequence& sequence = operands_.sequence();
+    operands_.for_each_row([&](Index row, Index query, Index head) {
       const T* sums = sums_of(row);
       T sum = T(0);
       for (Index i = 0; i < widths_.vector; ++i) sum += sums[widths_.sums + i];
       // A row that saw nothing has sums of 0: it gives zeros.
-      store_row(engine_, operands_.narrow(), sums, call_.out, batch, place, head,
-                sum == T(0) ? T(1) : T(1) / sum);
+      operands_.store(query, head, sums, sum == T(0) ? T(1) : T(1) / sum);
       std::visit(
           [&](const auto& lse) {
-            if constexpr (requires { lse(batch, head, place); }) {
-              using L = std::remove_reference_t<decltype(lse(batch, head, place))>;
-              lse(batch, head, place) = static_cast<L>(log_sum_exp(buffers_.maxima[row], sum));
+            if constexpr (requires { lse(Index{}, Index{}, Index{}); }) {
+              auto& to = lse(sequence.batch, head, sequence.first_query + query);
+              to = static_cast<std::remove_reference_t<decltype(to)>>(
+                  log_sum_exp(buffers_.maxima[row], sum));
             }
           },
           call_.options.lse);
-    }
+    });
   }
 
   const Call& call_;

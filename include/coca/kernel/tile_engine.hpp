@@ -66,6 +66,13 @@ struct TileEngine {
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
 
+  /// The same two products with rows of keys and values as they are. A weight of 0 passes over its
+  /// value, which need not be finite then; `dim` is how wide values are.
+  void (*few_scores)(const T* queries, const T* const* keys, T* scores, Index rows, Index first,
+                     Index last, Index depth);
+  void (*few_values)(const T* weights, const T* const* values, T* sums, Index rows, Index keys,
+                     Index dim, Index columns);
+
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
 };
