@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,11 @@ template <class Call>
 class Turn {
  public:
   explicit Turn(const Call& call) : call_(call) {
+    const double begin = seconds();
     call_();  // warms up: memory, tables, caches
     const double start = seconds();
+    once_ = start - begin;
+    if (long_enough()) return;
     call_();
     once_ = seconds() - start;
     calls_ = std::max(1, static_cast<int>(std::ceil(shortest / std::max(once_, 1e-8))));
@@ -43,6 +47,9 @@ class Turn {
   /// Seconds of a turn, roughly.
   double length() const { return once_ * calls_; }
 
+  /// Whether the first call took so long that warming up is lost in it: it counts like any other.
+  bool long_enough() const { return once_ > 2.0; }
+
  private:
   static constexpr double shortest = 0.5e-3;
   const Call& call_;
@@ -56,6 +63,19 @@ inline int rounds_for(double round_seconds) {
   const int rounds = static_cast<int>(row_seconds() / round_seconds);
   return std::clamp(rounds, round_seconds > 4.0 ? 1 : round_seconds > 1.0 ? 3 : 5, 101);
 }
+
+/// Processor seconds of this program in a second since the object was made: less than its threads
+/// where others took the processor away.
+class Busy {
+ public:
+  double operator()() const {
+    return static_cast<double>(std::clock() - clock_) / CLOCKS_PER_SEC / (seconds() - start_);
+  }
+
+ private:
+  double start_ = seconds();
+  std::clock_t clock_ = std::clock();
+};
 
 /// The median of the values under a name, and their deciles beside it.
 inline void count(benchmark::State& state, const std::string& name,
@@ -71,14 +91,22 @@ template <class T, class Call>
 void measure_against_peak(benchmark::State& state, const Call& call, double operations,
                           const Device& device) {
   for (auto _ : state) {
-    const Turn turn(call);
     std::vector<double> times, percents, peaks{fma_peak<T>(device)};
-    for (int round = rounds_for(turn.length()); round > 0; --round) {
-      times.push_back(turn());
+    const auto round = [&](double time) {
+      times.push_back(time);
       peaks.push_back(fma_peak<T>(device));
       const double peak = (peaks[peaks.size() - 2] + peaks.back()) / 2;
-      percents.push_back(100.0 * operations / (times.back() * peak));
+      percents.push_back(100.0 * operations / (time * peak));
+    };
+    const Busy busy;
+    const Turn turn(call);
+    if (turn.long_enough()) {
+      round(turn.length());
+    } else {
+      peaks.push_back(fma_peak<T>(device));
+      for (int i = rounds_for(turn.length()); i > 0; --i) round(turn());
     }
+    state.counters["busy"] = busy();
     state.SetIterationTime(quantile(times, 0.5));
     count(state, "percent", percents);
     state.counters["operations"] = operations;
@@ -92,6 +120,7 @@ void measure_against_peak(benchmark::State& state, const Call& call, double oper
 template <class Call, class Base>
 void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
   for (auto _ : state) {
+    const Busy busy;
     const Turn turn(call);
     const Turn base_turn(base);
     std::vector<double> times, base_times, ratios;
@@ -105,6 +134,7 @@ void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
     state.SetIterationTime(quantile(times, 0.5));
     count(state, "ratio", ratios);
     state.counters["base_seconds"] = quantile(base_times, 0.5);
+    state.counters["busy"] = busy();
     state.counters["rounds"] = rounds;
   }
 }
@@ -113,9 +143,11 @@ void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
 template <class Call>
 void measure_alone(benchmark::State& state, const Call& call) {
   for (auto _ : state) {
+    const Busy busy;
     const Turn turn(call);
     std::vector<double> times;
     for (int round = rounds_for(turn.length()); round > 0; --round) times.push_back(turn());
+    state.counters["busy"] = busy();
     state.SetIterationTime(quantile(times, 0.5));
     state.counters["rounds"] = static_cast<double>(times.size());
   }

@@ -18,7 +18,7 @@ namespace bench {
 inline bool quick = false;
 
 /// What a row may take, beside its shortest possible run.
-inline double row_seconds() { return quick ? 0.6 : 2.0; }
+inline double row_seconds() { return quick ? 1.0 : 2.0; }
 
 /// One, and two where there are two: the targets speak of two cores.
 inline std::vector<int> thread_counts() {

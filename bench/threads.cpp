@@ -16,11 +16,15 @@ template <class Call>
 void speedup(benchmark::State& state, int threads, const Call& call) {
   const bench::Threads one(1), many(threads);
   std::vector<double> cores;
-  for (int i = 0; i < 20; ++i) {
-    cores.push_back(bench::fma_peak<float>(many.device()) / bench::fma_peak<float>(one.device()));
-  }
+  const auto probe = [&] {
+    for (int i = 0; i < 20; ++i) {
+      cores.push_back(bench::fma_peak<float>(many.device()) / bench::fma_peak<float>(one.device()));
+    }
+  };
+  probe();
   bench::measure_pair(
       state, [&] { call(one.device()); }, [&] { call(many.device()); });
+  probe();
   state.counters["cores"] = bench::quantile(cores, 0.5);
 }
 

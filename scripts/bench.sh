@@ -72,19 +72,21 @@ compare() {
 compare_with_peers() {
   local others=unfused_torch,unfused_numpy,onnx_runtime,open_vino,jax_xla,ggml
   if [ -n "$quick" ]; then
-    local brief=(--rounds 5 --max-seconds-per-point 2 --groups 4)
+    local brief=(--max-seconds-per-point 3 --groups 4)
     measure peers_prefill compare --set prefill "${brief[@]}" --lengths 512,2048 --peers pytorch --threads 2
-    measure peers_others compare --set prefill "${brief[@]}" --lengths 512 --dims 64,128 --peers $others --threads 2
-    measure peers_short compare --set short --rounds 5 --lengths 1,8,17,64,128 --dims 64,80,100 \
+    measure peers_others compare --set prefill "${brief[@]}" --lengths 512,2048 --dims 64,128 --peers $others \
+      --threads 2
+    measure peers_short compare --set short --rounds 5 --lengths 1,8,17,64,128 --dims 40,64,80,100 \
       --peers pytorch --threads 1
-    measure peers_types compare --set types "${brief[@]}" --lengths 512 --dims 64 --peers pytorch --threads 1
+    measure peers_types compare --set types "${brief[@]}" --lengths 512 --peers pytorch --threads 1
     return
   fi
   local usual=(--max-seconds-per-point 4)
   measure peers_prefill compare --set prefill "${usual[@]}" --lengths 512,2048,8192 --peers pytorch --threads 2
   measure peers_one_thread compare --set prefill "${usual[@]}" --lengths 512,2048 --groups 4 --peers pytorch --threads 1
   measure peers_long compare --set prefill --rounds 1 --lengths 32768 --groups 1 --peers pytorch --threads 2
-  measure peers_others compare --set prefill --max-seconds-per-point 3 --lengths 512,2048,8192 --groups 4 \
+  measure peers_others compare --set prefill "${usual[@]}" --lengths 512,2048 --groups 4 --peers $others --threads 2
+  measure peers_others_long compare --set prefill "${usual[@]}" --lengths 8192 --dims 128 --groups 4 \
     --peers $others --threads 2
   measure peers_short compare --set short --rounds 5 --peers pytorch --threads 1,2
   measure peers_types compare --set types "${usual[@]}" --peers pytorch --threads 2

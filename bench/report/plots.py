@@ -38,8 +38,7 @@ def length_axis(axis, lengths) -> None:
 
 
 def ratio_axis(axis) -> None:
-    """Ratios on a log scale, with ticks one can read."""
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    """Ratios, on an x or y axis with a log scale: with ticks one can read."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

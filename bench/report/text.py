@@ -54,13 +54,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def pivot(rows: list, left: list[str], across: str, cell: Callable, value: Callable = lambda row, key: row[key]) -> str:
+def pivot(rows: list, left: list[str], across: str, cell: Callable, value: Callable = lambda row, key: row[key],
+          titles: dict | None = None) -> str:
     """A table: a line for each combination of `left`, a column for each value of `across`."""
-    columns = sorted({value(row, across) for row in rows})
+    columns = titles or {column: f"{across} {column}" for column in sorted({value(row, across) for row in rows})}
     lines: dict[tuple, dict] = {}
     for row in rows:
         lines.setdefault(tuple(value(row, key) for key in left), {})[value(row, across)] = cell(row)
-    head = [*(key.replace("_", " ") for key in left), *(f"{across} {column}" for column in columns)]
+    head = [*(key.replace("_", " ") for key in left), *columns.values()]
     return table(head, ([*key, *(cells.get(column, "") for column in columns)] for key, cells in lines.items()))
 
 

@@ -3,6 +3,9 @@
 from results import Results
 from text import Section, table
 
+ONE_THREAD = ("prefill", "schemes", "forms", "types", "short", "instruction_sets")
+LEAST_BUSY = 0.97  # of its core; below, others on the machine took it away
+
 
 def versions(results: Results) -> list[tuple[str, str]]:
     """Of what is compared with, as installed."""
@@ -28,7 +31,6 @@ def section(results: Results, plots) -> Section:
         *processor.items(),
         ("vector instructions", ", ".join(wide)),
         ("memory", system.get("memory", "").removeprefix("MemTotal:").strip()),
-        ("system", system.get("system", "")),
         ("coca", system.get("coca commit", "")),
         ("compiler", program.get("compiler", "")),
         ("flags", program.get("flags", "").strip()),
@@ -46,4 +48,9 @@ def section(results: Results, plots) -> Section:
         "rounds' ratios. Useful operations alone count: 4 N² d a head, half with a causal mask, nothing for "
         "exponentials. Inputs are random, of batch 1."
     )
+    single = [row for name in ONE_THREAD for row in results.rows(name) if row.fields.get("threads", 1) == 1]
+    disturbed = [row["busy"] for row in single if row.counters.get("busy", 1.0) < LEAST_BUSY]
+    if single:
+        part.add(f"In {len(disturbed)} of {len(single)} rows on one thread the program had less than {LEAST_BUSY:.0%} of its core"
+                 + (f", {min(disturbed):.0%} in the worst: others disturbed." if disturbed else "."))
     return part

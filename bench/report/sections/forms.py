@@ -1,5 +1,6 @@
 """Memory and time of the forms as the sequence grows."""
 
+from matplotlib.ticker import FuncFormatter, LogLocator
 from plots import length_axis
 from results import Results, Row
 from text import Section, image, mark, not_measured, pivot
@@ -30,7 +31,7 @@ def time(seconds: float) -> str:
 def draw(rows: list[Row], plots) -> None:
     lengths = sorted({row["length"] for row in rows})
     for what, label, value in (
-        ("memory", "work memory, bytes", lambda row: row["bytes"]),
+        ("memory", "work memory", lambda row: row["bytes"]),
         ("time", "time, seconds", lambda row: row.seconds),
     ):
         with plots.figure(f"forms_{what}", width=5.5, height=4) as (axis,):
@@ -44,10 +45,13 @@ def draw(rows: list[Row], plots) -> None:
                     rest = [row for row in mine if not row["run"]]
                     axis.plot([row["length"] for row in rest], list(map(value, rest)), "o", ms=4, mfc="none", color=f"C{i}")
                 axis.plot([row["length"] for row in run], list(map(value, run)), marker="o", ms=4, label=name, **style)
-            if what == "memory":
-                axis.axhline(MOST_BYTES, color="0.3", lw=0.8, ls=":")
             length_axis(axis, lengths[::2])
             axis.set_yscale("log")
+            if what == "memory":
+                axis.axhline(MOST_BYTES, color="0.3", lw=0.8, ls=":")
+                axis.set_yscale("log", base=2)
+                axis.yaxis.set_major_locator(LogLocator(base=8))
+                axis.yaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count)))
             axis.set_ylabel(label)
             axis.legend(fontsize=8)
 
@@ -68,8 +72,8 @@ def section(results: Results, plots) -> Section:
     draw(rows, plots)
     part.add(image("forms_memory", "work memory against length"), image("forms_time", "time against length"))
     cell = lambda row: mark(size(row["bytes"]), row["form"] not in OURS or row["bytes"] <= MOST_BYTES)  # noqa: E731
-    part.add("Work memory:", pivot(rows, ["length"], "form", cell))
-    part.add("Time of a call:", pivot(rows, ["length"], "form", lambda row: time(row.seconds) if row["run"] else "not run"))
+    part.add("Work memory:", pivot(rows, ["length"], "form", cell, titles=FORMS))
+    part.add("Time of a call:", pivot(rows, ["length"], "form", lambda row: time(row.seconds) if row["run"] else "not run", titles=FORMS))
     ours = [row for row in rows if row["form"] in OURS]
     part.judge(f"work memory at most {size(MOST_BYTES)} a thread", [(row["bytes"], row.where()) for row in ours], most=MOST_BYTES, form=size)
     longest = max(row["length"] for row in ours)

@@ -9,6 +9,7 @@ NAMES = {
     "onnx_runtime": "ONNX Runtime", "open_vino": "OpenVINO", "jax_xla": "JAX", "ggml": "ggml",
 }  # fmt: skip
 MEAN_TARGET = 1.2
+DISTURBED_CORES = 0.1  # as in compare.py
 
 
 def value(row: dict, key: str):
@@ -27,7 +28,8 @@ def where(row: dict) -> str:
 
 def by_peer(rows: list[dict]) -> dict[tuple[str, int], list[dict]]:
     groups: dict[tuple[str, int], list[dict]] = {}
-    for row in rows:
+    order = list(NAMES)
+    for row in sorted(rows, key=lambda row: (order.index(row["peer"]), row["threads"])):
         groups.setdefault((row["peer"], row["threads"]), []).append(row)
     return groups
 
@@ -68,7 +70,8 @@ def draw(name: str, rows: list[dict], plots, least: float = 1.0) -> None:
                 axis.plot(ratios, [-place + shift] * len(ratios), "o", ms=3.5, alpha=0.6, color=color, label=label)
         axis.axvline(least, color="0.3", lw=1)
         axis.set_yticks([-i for i in range(len(groups))], [f"{NAMES.get(p, p)}, {n} thr." for p, n in groups])
-        ratio_axis(axis)
+        axis.set_xscale("log")
+        ratio_axis(axis.xaxis)
         axis.set_xlabel("time of the other over ours: to the right of the line, ours is faster")
         axis.legend(loc="upper right", fontsize=8)
 
@@ -85,7 +88,7 @@ def section(results: Results, plots) -> Section:
     )
     draw("peers", rows, plots)
     part.add(image("peers", "ratios to other libraries"), summary(rows, mean=MEAN_TARGET))
-    for peer in dict.fromkeys(row["peer"] for row in rows):
+    for peer in NAMES:
         mine = [row for row in rows if row["peer"] == peer and "ratio" in row]
         name = NAMES.get(peer, peer)
         part.judge(f"prefill: faster than {name} at every point", [(row["ratio"], where(row)) for row in mine], least=1.0)
@@ -103,4 +106,9 @@ def section(results: Results, plots) -> Section:
         part.add(table(["peer", "where", "ratio"], ([NAMES.get(row["peer"], row["peer"]), where(row), f"{row['ratio']:.2f}"] for row in slower)))
     if reasons := refusals(rows):
         part.add(reasons)
+    cores = int(results.system().get("processor", {}).get("CPU(s)", 0))
+    disturbed = [row for row in rows if row.get("busy with others", 0.0) > cores - row["threads"] + DISTURBED_CORES]
+    if disturbed:
+        part.add(f"At {len(disturbed)} of {len(rows)} points others on the machine took the processor away, the worst by "
+                 f"{max(row['busy with others'] for row in disturbed):.1f} cores.")
     return part

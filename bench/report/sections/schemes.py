@@ -27,6 +27,9 @@ def draw(rows: list[Row], plots) -> None:
         axis.set_xticks(range(len(lengths)), [f"length {length}" for length in lengths])
         axis.axhline(0, color="0.3", lw=1)
         axis.axhline(100 * (MOST - 1), color="0.3", lw=0.8, ls=":")
+        # A disturbed decile must not squeeze the rest.
+        highest = max(100 * (row["ratio"] - 1) for row in rows)
+        axis.set_ylim(-5, max(6.0, highest + 2))
         axis.set_ylabel("time over that of Dot, %")
         axis.legend(fontsize=8)
 

@@ -1,6 +1,6 @@
 """Short sequences and odd widths."""
 
-from plots import length_axis
+from plots import length_axis, ratio_axis
 from results import Results
 from sections.peers import summary, value, where
 from text import Section, image, mark, not_measured, pivot
@@ -21,6 +21,7 @@ def draw(ours: list, peers: list[dict], plots) -> None:
         lengths = {row["length"] for row in ours} | {value(row, "length") for row in peers}
         length_axis(axis, lengths)
         axis.set_yscale("log")
+        ratio_axis(axis.yaxis)
         axis.axhline(1.0, color="0.3", lw=1)
         axis.axhline(PEER_TARGET, color="0.3", lw=0.8, ls=":")
         axis.set_ylabel("time of the other over ours")
