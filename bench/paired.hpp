@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <string>
 #include <vector>
 
+#include "load.hpp"
 #include "machine.hpp"
 #include "program.hpp"
 
@@ -64,19 +64,6 @@ inline int rounds_for(double round_seconds) {
   return std::clamp(rounds, round_seconds > 4.0 ? 1 : round_seconds > 1.0 ? 3 : 5, 101);
 }
 
-/// Processor seconds of this program in a second since the object was made: less than its threads
-/// where others took the processor away.
-class Busy {
- public:
-  double operator()() const {
-    return static_cast<double>(std::clock() - clock_) / CLOCKS_PER_SEC / (seconds() - start_);
-  }
-
- private:
-  double start_ = seconds();
-  std::clock_t clock_ = std::clock();
-};
-
 /// The median of the values under a name, and their deciles beside it.
 inline void count(benchmark::State& state, const std::string& name,
                   const std::vector<double>& values) {
@@ -98,7 +85,7 @@ void measure_against_peak(benchmark::State& state, const Call& call, double oper
       const double peak = (peaks[peaks.size() - 2] + peaks.back()) / 2;
       percents.push_back(100.0 * operations / (time * peak));
     };
-    const Busy busy;
+    const Load load;
     const Turn turn(call);
     if (turn.long_enough()) {
       round(turn.length());
@@ -106,7 +93,8 @@ void measure_against_peak(benchmark::State& state, const Call& call, double oper
       peaks.push_back(fma_peak<T>(device));
       for (int i = rounds_for(turn.length()); i > 0; --i) round(turn());
     }
-    state.counters["busy"] = busy();
+    state.counters["others"] = load.others();
+    state.counters["own"] = load.own();
     state.SetIterationTime(quantile(times, 0.5));
     count(state, "percent", percents);
     state.counters["operations"] = operations;
@@ -120,7 +108,7 @@ void measure_against_peak(benchmark::State& state, const Call& call, double oper
 template <class Call, class Base>
 void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
   for (auto _ : state) {
-    const Busy busy;
+    const Load load;
     const Turn turn(call);
     const Turn base_turn(base);
     std::vector<double> times, base_times, ratios;
@@ -134,7 +122,7 @@ void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
     state.SetIterationTime(quantile(times, 0.5));
     count(state, "ratio", ratios);
     state.counters["base_seconds"] = quantile(base_times, 0.5);
-    state.counters["busy"] = busy();
+    state.counters["others"] = load.others();
     state.counters["rounds"] = rounds;
   }
 }
@@ -143,11 +131,11 @@ void measure_pair(benchmark::State& state, const Call& call, const Base& base) {
 template <class Call>
 void measure_alone(benchmark::State& state, const Call& call) {
   for (auto _ : state) {
-    const Busy busy;
+    const Load load;
     const Turn turn(call);
     std::vector<double> times;
     for (int round = rounds_for(turn.length()); round > 0; --round) times.push_back(turn());
-    state.counters["busy"] = busy();
+    state.counters["others"] = load.others();
     state.SetIterationTime(quantile(times, 0.5));
     state.counters["rounds"] = static_cast<double>(times.size());
   }

@@ -1,6 +1,7 @@
 #define EIGEN_USE_THREADS
 #include <benchmark/benchmark.h>
 
+#include "load.hpp"
 #include "paired.hpp"
 #include "problem.hpp"
 #include "program.hpp"
@@ -10,21 +11,19 @@ namespace {
 
 using bench::Index;
 
-/// Counter "ratio": time on one thread over time on `threads`. Beside it, what the cores themselves
-/// do together over what one does alone: "cores".
+/// Counter "ratio": time on one thread over time on `threads`. Beside it how many processors the
+/// latter kept busy: "cores".
 template <class Call>
 void speedup(benchmark::State& state, int threads, const Call& call) {
   const bench::Threads one(1), many(threads);
   std::vector<double> cores;
-  const auto probe = [&] {
-    for (int i = 0; i < 20; ++i) {
-      cores.push_back(bench::fma_peak<float>(many.device()) / bench::fma_peak<float>(one.device()));
-    }
-  };
-  probe();
   bench::measure_pair(
-      state, [&] { call(one.device()); }, [&] { call(many.device()); });
-  probe();
+      state, [&] { call(one.device()); },
+      [&] {
+        const bench::OwnLoad load;
+        call(many.device());
+        cores.push_back(load.own());
+      });
   state.counters["cores"] = bench::quantile(cores, 0.5);
 }
 

@@ -3,8 +3,8 @@
 from results import Results
 from text import Section, table
 
-ONE_THREAD = ("prefill", "schemes", "forms", "types", "short", "instruction_sets")
-LEAST_BUSY = 0.97  # of its core; below, others on the machine took it away
+PROGRAMS = ("prefill", "schemes", "forms", "types", "threads", "short", "instruction_sets")
+DISTURBED_CORES = 0.1
 
 
 def versions(results: Results) -> list[tuple[str, str]]:
@@ -48,9 +48,9 @@ def section(results: Results, plots) -> Section:
         "rounds' ratios. Useful operations alone count: 4 N² d a head, half with a causal mask, nothing for "
         "exponentials. Inputs are random, of batch 1."
     )
-    single = [row for name in ONE_THREAD for row in results.rows(name) if row.fields.get("threads", 1) == 1]
-    disturbed = [row["busy"] for row in single if row.counters.get("busy", 1.0) < LEAST_BUSY]
-    if single:
-        part.add(f"In {len(disturbed)} of {len(single)} rows on one thread the program had less than {LEAST_BUSY:.0%} of its core"
-                 + (f", {min(disturbed):.0%} in the worst: others disturbed." if disturbed else "."))
+    others = [row["others"] for name in PROGRAMS for row in results.rows(name) if "others" in row.counters]
+    if others:
+        disturbed = sum(value > DISTURBED_CORES for value in others)
+        part.add(f"In {disturbed} of {len(others)} rows other programs, or the host of this virtual machine, kept more than "
+                 f"{DISTURBED_CORES:g} processors busy meanwhile, {max(others):.1f} in the worst.")
     return part

@@ -12,12 +12,11 @@ def section(results: Results, plots) -> Section:
     if not rows:
         return not_measured("Threads", "threads")
     part = Section("Threads")
-    cores = sorted(row["cores"] for row in rows)
     part.add(
         f"Time on one thread over time on two, in turns. Target: at least {LEAST:g} from length {LEAST_LENGTH} on, whatever the "
-        f"mask. In registers alone the two cores did {cores[len(cores) // 2]:.2f} times what one did."
+        "mask. In brackets how many processors the call on two threads kept busy."
     )
-    cell = lambda row: mark(f"{row['ratio']:.2f} ({row['ratio_high']:.2f})", row["length"] < LEAST_LENGTH or row["ratio"] >= LEAST)  # noqa: E731
+    cell = lambda row: mark(f"{row['ratio']:.2f} ({row['cores']:.2f})", row["length"] < LEAST_LENGTH or row["ratio"] >= LEAST)  # noqa: E731
     part.add(pivot(rows, ["heads", "dim", "mask"], "length", cell))
     part.judge(f"two cores at least {LEAST:g} times one", [(row["ratio"], row.where()) for row in rows if row["length"] >= LEAST_LENGTH], least=LEAST)
     return part
