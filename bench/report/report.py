@@ -38,8 +38,10 @@ def main() -> None:
     page = "\n\n".join([INTRODUCTION, summary, *(part.text() for part in parts)])
     (docs / "performance.md").write_text(page + "\n")
     met = sum(verdict.met is True for verdict in verdicts)
-    print(f"{docs / 'performance.md'}: {met} targets met, {sum(verdict.met is False for verdict in verdicts)} missed, "
-          f"{sum(verdict.met is None for verdict in verdicts)} not judged")
+    print(
+        f"{docs / 'performance.md'}: {met} targets met, {sum(verdict.met is False for verdict in verdicts)} missed, "
+        f"{sum(verdict.met is None for verdict in verdicts)} not judged"
+    )
 
 
 if __name__ == "__main__":

@@ -23,8 +23,14 @@ class Section:
     def add(self, *paragraphs: str) -> None:
         self.body += paragraphs
 
-    def judge(self, target: str, values: list[tuple[float, str]], least: float = -math.inf,
-              most: float = math.inf, form: Callable[[float], str] = "{:.2f}".format) -> None:
+    def judge(
+        self,
+        target: str,
+        values: list[tuple[float, str]],
+        least: float = -math.inf,
+        most: float = math.inf,
+        form: Callable[[float], str] = "{:.2f}".format,
+    ) -> None:
         """Holds (value, where) pairs against a target that all of them must meet."""
         if not values:
             self.verdicts.append(Verdict(target, "not measured", None))
@@ -54,8 +60,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def pivot(rows: list, left: list[str], across: str, cell: Callable, value: Callable = lambda row, key: row[key],
-          titles: dict | None = None) -> str:
+def pivot(
+    rows: list,
+    left: list[str],
+    across: str,
+    cell: Callable,
+    value: Callable = lambda row, key: row[key],
+    titles: dict | None = None,
+) -> str:
     """A table: a line for each combination of `left`, a column for each value of `across`."""
     columns = titles or {column: f"{across} {column}" for column in sorted({value(row, across) for row in rows})}
     lines: dict[tuple, dict] = {}

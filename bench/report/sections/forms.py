@@ -43,7 +43,9 @@ def draw(rows: list[Row], plots) -> None:
                     axis.plot([row["length"] for row in mine], list(map(value, mine)), lw=1, **style)
                     # Hollow where it was too much to be run.
                     rest = [row for row in mine if not row["run"]]
-                    axis.plot([row["length"] for row in rest], list(map(value, rest)), "o", ms=4, mfc="none", color=f"C{i}")
+                    axis.plot(
+                        [row["length"] for row in rest], list(map(value, rest)), "o", ms=4, mfc="none", color=f"C{i}"
+                    )
                 axis.plot([row["length"] for row in run], list(map(value, run)), marker="o", ms=4, label=name, **style)
             length_axis(axis, lengths[::2])
             axis.set_yscale("log")
@@ -62,9 +64,11 @@ def section(results: Results, plots) -> Section:
         return not_measured("Memory and time of the forms", "forms")
     part = Section("Memory and time of the forms")
     part.add(
-        f"One head of {rows[0]['dim']}, no mask, one thread, float. *Strict by definition* holds a key R_n(q_m ∘ t_n) for every "
+        f"One head of {rows[0]['dim']}, no mask, one thread, float. *Strict by definition* holds a key R_n(q_m ∘ "
+        "t_n) for every "
         "query and key, *in plain steps* all scores at once: both in Eigen, compiled with -march=native. Bytes are of "
-        "intermediate results beside the tensors themselves, for the library those of `coca::workspace_bytes`. Hollow points "
+        "intermediate results beside the tensors themselves, for the library those of `coca::workspace_bytes`. "
+        "Hollow points "
         "are computed but were too large to run. Where both ran, strict by definition and factored differ by at most "
         f"{max((row['difference'] for row in rows if 'difference' in row.counters), default=float('nan')):.1e}. "
         f"Target: the library's memory does not grow with N and is at most {size(MOST_BYTES)} a thread."
@@ -73,9 +77,17 @@ def section(results: Results, plots) -> Section:
     part.add(image("forms_memory", "work memory against length"), image("forms_time", "time against length"))
     cell = lambda row: mark(size(row["bytes"]), row["form"] not in OURS or row["bytes"] <= MOST_BYTES)  # noqa: E731
     part.add("Work memory:", pivot(rows, ["length"], "form", cell, titles=FORMS))
-    part.add("Time of a call:", pivot(rows, ["length"], "form", lambda row: time(row.seconds) if row["run"] else "not run", titles=FORMS))
+    part.add(
+        "Time of a call:",
+        pivot(rows, ["length"], "form", lambda row: time(row.seconds) if row["run"] else "not run", titles=FORMS),
+    )
     ours = [row for row in rows if row["form"] in OURS]
-    part.judge(f"work memory at most {size(MOST_BYTES)} a thread", [(row["bytes"], row.where()) for row in ours], most=MOST_BYTES, form=size)
+    part.judge(
+        f"work memory at most {size(MOST_BYTES)} a thread",
+        [(row["bytes"], row.where()) for row in ours],
+        most=MOST_BYTES,
+        form=size,
+    )
     longest = max(row["length"] for row in ours)
     growth = [
         (last["bytes"] / before["bytes"], f"{last['form']}, length {longest // 2} to {longest}")

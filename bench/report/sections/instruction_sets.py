@@ -13,9 +13,15 @@ def section(results: Results, plots) -> Section:
     part = Section("One binary")
     context = results.context("instruction_sets")
     part.add(
-        f"The time of a build with `{context['plain flags']}` over that of one with `{context['native flags']}`, both in one "
+        f"The time of a build with `{context['plain flags']}` over that of one with `{context['native flags']}`, "
+        "both in one "
         f"process, causal, one thread. Target: at most {MOST:g}."
     )
     part.add(pivot(rows, ["scheme", "dim"], "length", lambda row: mark(f"{row['ratio']:.3f}", row["ratio"] <= MOST)))
-    part.judge(f"plain build within {100 * (MOST - 1):.0f} % of a native one", [(row["ratio"], row.where()) for row in rows], most=MOST, form="{:.3f}".format)
+    part.judge(
+        f"plain build within {100 * (MOST - 1):.0f} % of a native one",
+        [(row["ratio"], row.where()) for row in rows],
+        most=MOST,
+        form="{:.3f}".format,
+    )
     return part

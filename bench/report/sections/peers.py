@@ -42,10 +42,14 @@ def summary(rows: list[dict], least: float = 1.0, mean: float | None = None) -> 
         if not ratios:
             lines.append([NAMES.get(peer, peer), threads, 0, "", "", "", group[0]["reason"]])
             continue
-        average, slowest = geometric_mean(ratios), min((row for row in group if "ratio" in row), key=lambda row: row["ratio"])
+        average, slowest = (
+            geometric_mean(ratios),
+            min((row for row in group if "ratio" in row), key=lambda row: row["ratio"]),
+        )
         lines.append([
             NAMES.get(peer, peer), threads, len(ratios), mark(f"{average:.2f}", mean is None or average >= mean),
-            mark(f"{slowest['ratio']:.2f}", slowest["ratio"] >= least), sum(ratio < least for ratio in ratios), where(slowest),
+            mark(f"{slowest['ratio']:.2f}", slowest["ratio"] >= least),
+            sum(ratio < least for ratio in ratios), where(slowest),
         ])  # fmt: skip
     return table(["peer", "threads", "points", "geometric mean", "lowest", f"below {least:g}", "where lowest"], lines)
 
@@ -57,7 +61,9 @@ def refusals(rows: list[dict]) -> str:
         if "reason" in row:
             text = row["reason"]
             reasons[text] = reasons.get(text, 0) + 1
-    return "\n".join(["Not compared:", "", *(f"- {count} x {text}" for text, count in reasons.items())]) if reasons else ""
+    return (
+        "\n".join(["Not compared:", "", *(f"- {count} x {text}" for text, count in reasons.items())]) if reasons else ""
+    )
 
 
 def draw(name: str, rows: list[dict], plots, least: float = 1.0) -> None:
@@ -83,7 +89,8 @@ def section(results: Results, plots) -> Section:
     part = Section("Other libraries")
     part.add(
         "The time of the other library over ours, `Dot` in float, each in its best layout, results checked "
-        "([bench/peers/compare.py](../bench/peers/compare.py)). Target: faster than every one at every point, PyTorch and "
+        "([bench/peers/compare.py](../bench/peers/compare.py)). Target: faster than every one at every point, "
+        "PyTorch and "
         f"the others at least {MEAN_TARGET:g} times in the geometric mean, and never slower than three plain steps."
     )
     draw("peers", rows, plots)
@@ -91,10 +98,18 @@ def section(results: Results, plots) -> Section:
     for peer in NAMES:
         mine = [row for row in rows if row["peer"] == peer and "ratio" in row]
         name = NAMES.get(peer, peer)
-        part.judge(f"prefill: faster than {name} at every point", [(row["ratio"], where(row)) for row in mine], least=1.0)
+        part.judge(
+            f"prefill: faster than {name} at every point", [(row["ratio"], where(row)) for row in mine], least=1.0
+        )
         if mine and not peer.startswith("unfused"):
             average = geometric_mean([row["ratio"] for row in mine])
-            part.verdicts.append(Verdict(f"prefill: geometric mean to {name} at least {MEAN_TARGET:g}", f"{average:.2f}", average >= MEAN_TARGET))
+            part.verdicts.append(
+                Verdict(
+                    f"prefill: geometric mean to {name} at least {MEAN_TARGET:g}",
+                    f"{average:.2f}",
+                    average >= MEAN_TARGET,
+                )
+            )
     pytorch = [row for row in rows if row["peer"] == "pytorch" and "ratio" in row]
     if pytorch:
         part.add("PyTorch, point by point:")
@@ -103,12 +118,19 @@ def section(results: Results, plots) -> Section:
     slower = [row for row in rows if row["peer"] != "pytorch" and row.get("ratio", 1.0) < 1.0]
     if slower:
         part.add("Where another is faster:")
-        part.add(table(["peer", "where", "ratio"], ([NAMES.get(row["peer"], row["peer"]), where(row), f"{row['ratio']:.2f}"] for row in slower)))
+        part.add(
+            table(
+                ["peer", "where", "ratio"],
+                ([NAMES.get(row["peer"], row["peer"]), where(row), f"{row['ratio']:.2f}"] for row in slower),
+            )
+        )
     if reasons := refusals(rows):
         part.add(reasons)
     cores = int(results.system().get("processor", {}).get("CPU(s)", 0))
     disturbed = [row for row in rows if row.get("busy with others", 0.0) > cores - row["threads"] + DISTURBED_CORES]
     if disturbed:
-        part.add(f"At {len(disturbed)} of {len(rows)} points others on the machine took the processor away, the worst by "
-                 f"{max(row['busy with others'] for row in disturbed):.1f} cores.")
+        part.add(
+            f"At {len(disturbed)} of {len(rows)} points others on the machine took the processor away, the worst by "
+            f"{max(row['busy with others'] for row in disturbed):.1f} cores."
+        )
     return part

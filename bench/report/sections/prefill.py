@@ -49,13 +49,17 @@ def section(results: Results, plots) -> Section:
         return not_measured("Prefill", "prefill")
     part = Section("Prefill")
     part.add(
-        "`Dot` in float, as many queries as keys. Target: 85 % of the peak for head_dim 128 and 256 from length 2048 on, "
+        "`Dot` in float, as many queries as keys. Target: 85 % of the peak for head_dim 128 and 256 from length "
+        "2048 on, "
         "75 % for head_dim 64. In brackets the highest decile of the calls."
     )
     draw(rows, plots)
     for threads in sorted({row["threads"] for row in rows}):
         own = sorted(row["own"] for row in rows if row["threads"] == threads)
-        part.add(f"Processors kept busy on {threads} thread{'s' if threads > 1 else ''}: {own[len(own) // 2]:.2f} (median of the rows).")
+        part.add(
+            f"Processors kept busy on {threads} thread{'s' if threads > 1 else ''}: {own[len(own) // 2]:.2f} "
+            "(median of the rows)."
+        )
     part.add(image("prefill", "percent of peak against length"))
     part.add(pivot(rows, ["threads", "dim", "mask", "group"], "length", cell))
     for dims, target in (((128, 256), 85), ((64,), 75)):

@@ -13,10 +13,10 @@ def overhead(ratio: float) -> str:
 
 
 def draw(rows: list[Row], plots) -> None:
+    lengths = sorted({row["length"] for row in rows})
     with plots.figure("schemes") as (axis,):
         for i, (scheme, name) in enumerate(SCHEMES.items()):
             points = [row for row in rows if row["scheme"] == scheme]
-            lengths = sorted({row["length"] for row in points})
             for k, length in enumerate(lengths):
                 group = [row for row in points if row["length"] == length]
                 for j, row in enumerate(group):
@@ -40,7 +40,8 @@ def section(results: Results, plots) -> Section:
         return not_measured("Schemes", "schemes")
     part = Section("Schemes")
     part.add(
-        "The time of a scheme over that of `Dot` on tensors of the same shape, four query heads to one key head. Target: "
+        "The time of a scheme over that of `Dot` on tensors of the same shape, four query heads to one key head. "
+        "Target: "
         f"within {100 * (MOST - 1):.0f} % from length {LEAST_LENGTH} on."
     )
     fused = [row for row in rows if row["scheme"] in SCHEMES]
@@ -49,14 +50,24 @@ def section(results: Results, plots) -> Section:
     cell = lambda row: mark(overhead(row["ratio"]), row["length"] < LEAST_LENGTH or row["ratio"] <= MOST)  # noqa: E731
     part.add(pivot(fused, ["scheme", "threads", "dim", "mask"], "length", cell))
     for scheme, name in SCHEMES.items():
-        values = [(row["ratio"], row.where()) for row in fused if row["scheme"] == scheme and row["length"] >= LEAST_LENGTH]
+        values = [
+            (row["ratio"], row.where()) for row in fused if row["scheme"] == scheme and row["length"] >= LEAST_LENGTH
+        ]
         part.judge(f"{name} within {100 * (MOST - 1):.0f} % of Dot", values, most=MOST, form=overhead)
 
     apart = [row for row in rows if row["scheme"] == "rotate_then_attend"]
     part.add(
-        "`coca::rotate` on q and k into copies, then `Dot`, against `Rotary`, which rotates what it loads (time over its "
+        "`coca::rotate` on q and k into copies, then `Dot`, against `Rotary`, which rotates what it loads (time "
+        "over its "
         "time; target: above 1):"
     )
-    part.add(pivot(apart, ["threads", "dim", "mask"], "length", lambda row: mark(f"{row['ratio']:.3f}", row["ratio"] > 1.0)))
-    part.judge("rotating the tensors first loses to Rotary", [(row["ratio"], row.where()) for row in apart], least=1.0, form="{:.3f}".format)
+    part.add(
+        pivot(apart, ["threads", "dim", "mask"], "length", lambda row: mark(f"{row['ratio']:.3f}", row["ratio"] > 1.0))
+    )
+    part.judge(
+        "rotating the tensors first loses to Rotary",
+        [(row["ratio"], row.where()) for row in apart],
+        least=1.0,
+        form="{:.3f}".format,
+    )
     return part

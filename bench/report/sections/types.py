@@ -16,7 +16,8 @@ def section(results: Results, plots) -> Section:
         return not_measured("Number types", "types")
     part = Section("Number types")
     part.add(
-        f"The speed of a narrow type over that of float (time of float over its time). Targets: half no slower than float, within 1 %; "
+        f"The speed of a narrow type over that of float (time of float over its time). Targets: half no slower "
+        "than float, within 1 %; "
         f"bfloat16 at least {BF16_TARGET:g} times as fast where the processor has dot instructions for it."
     )
     flags = results.system().get("processor", {}).get("Flags", "").split()
@@ -24,22 +25,43 @@ def section(results: Results, plots) -> Section:
     least = {"half": HALF_TARGET, "bfloat16": BF16_TARGET if dots else 0.0}
     narrow = [row for row in rows if row["type"] in least]
     speed = lambda row: 1 / row["ratio"]  # noqa: E731
-    part.add(pivot(narrow, ["type", "threads", "dim", "mask"], "length", lambda row: mark(f"{speed(row):.2f}", speed(row) >= least[row["type"]])))
-    part.judge("half no slower than float", [(speed(row), row.where()) for row in narrow if row["type"] == "half"], least=HALF_TARGET)
+    part.add(
+        pivot(
+            narrow,
+            ["type", "threads", "dim", "mask"],
+            "length",
+            lambda row: mark(f"{speed(row):.2f}", speed(row) >= least[row["type"]]),
+        )
+    )
+    part.judge(
+        "half no slower than float",
+        [(speed(row), row.where()) for row in narrow if row["type"] == "half"],
+        least=HALF_TARGET,
+    )
     bf16 = [(speed(row), row.where()) for row in narrow if row["type"] == "bfloat16"]
     target = f"bfloat16 with dot instructions at least {BF16_TARGET:g} times float"
     if dots:
         part.judge(target, bf16, least=BF16_TARGET)
     else:
         lowest, highest = min(bf16)[0], max(bf16)[0]
-        part.add("This processor has no bfloat16 dot instructions: bfloat16 is computed in float, and its target does not apply.")
-        part.verdicts.append(Verdict(target, f"not available on this processor; without them {lowest:.2f} to {highest:.2f}", None))
+        part.add(
+            "This processor has no bfloat16 dot instructions: bfloat16 is computed in float, and its target does "
+            "not apply."
+        )
+        part.verdicts.append(
+            Verdict(target, f"not available on this processor; without them {lowest:.2f} to {highest:.2f}", None)
+        )
 
     double = [row for row in rows if row["type"] == "double"]
     part.add(f"Double, in percent of the peak in double (target: {DOUBLE_TARGET} %; in brackets the highest decile):")
     cell = lambda row: mark(f"{percent(row['percent'])} ({row['percent_high']:.0f})", row["percent"] >= DOUBLE_TARGET)  # noqa: E731
     part.add(pivot(double, ["threads", "dim", "mask"], "length", cell))
-    part.judge(f"double at least {DOUBLE_TARGET} % of its peak", [(row["percent"], row.where()) for row in double], least=DOUBLE_TARGET, form=percent)
+    part.judge(
+        f"double at least {DOUBLE_TARGET} % of its peak",
+        [(row["percent"], row.where()) for row in double],
+        least=DOUBLE_TARGET,
+        form=percent,
+    )
 
     if peers := results.peer_rows("types"):
         part.add("Other libraries in the same types:")
