@@ -99,7 +99,9 @@ double fma_peak() {
   return fma_baseline<T>();
 }
 
-/// The same of all threads of a device at once: they may share clock and power.
+/// The same of all threads of a device at once: they may share clock and power. Where other programs
+/// hold the processors so that threads take turns on one, each still tells that one's full speed:
+/// the peak is of the cores, not of what others left of them.
 template <class T>
 double fma_peak(const Device& device) {
   std::vector<double> peaks(static_cast<std::size_t>(device.numThreads()));
