@@ -1,6 +1,7 @@
 """What the numbers were taken on."""
 
 import datetime
+import json
 import os
 import pathlib
 import platform
@@ -37,3 +38,7 @@ def context(source: pathlib.Path) -> dict:
         "coca commit": output("git", "-C", str(source), "describe", "--always", "--dirty"),
         "load before": os.getloadavg(),
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(context(pathlib.Path(__file__).resolve().parents[2]), indent=1))

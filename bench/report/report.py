@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Writes docs/performance.md and its plots from what was measured: nobody types a number.
+
+    build/peers-venv/bin/python bench/report/report.py RESULTS DOCS
+
+RESULTS is the folder of scripts/bench.sh's JSON files, DOCS the one to write to. What is missing is
+said to be missing.
+"""
+
+import pathlib
+import sys
+
+from plots import Plots
+from results import Results
+from sections import conditions, forms, instruction_sets, machine, peers, prefill, schemes, short, threads, types
+from text import Verdict, table
+
+QUESTIONS = [prefill, peers, short, schemes, forms, types, threads, instruction_sets]
+
+INTRODUCTION = """# Performance
+
+Written by `scripts/bench.sh` from its measurements; do not edit. Each target of the project stands beside what was
+measured, also where it was missed."""
+
+
+def verdict_line(verdict: Verdict) -> list[str]:
+    return [verdict.target, verdict.measured, {True: "met", False: "**missed**", None: "-"}[verdict.met]]
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    results, docs = Results(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])
+    plots = Plots(docs / "plots")
+    parts = [module.section(results, plots) for module in (*QUESTIONS, machine, conditions)]
+    verdicts = [verdict for part in parts for verdict in part.verdicts]
+    summary = table(["target", "measured (points that meet it; the worst)", ""], map(verdict_line, verdicts))
+    page = "\n\n".join([INTRODUCTION, summary, *(part.text() for part in parts)])
+    (docs / "performance.md").write_text(page + "\n")
+    met = sum(verdict.met is True for verdict in verdicts)
+    print(
+        f"{docs / 'performance.md'}: {met} targets met, {sum(verdict.met is False for verdict in verdicts)} missed, "
+        f"{sum(verdict.met is None for verdict in verdicts)} not judged"
+    )
+
+
+if __name__ == "__main__":
+    main()
