@@ -3,7 +3,8 @@
 #   scripts/bench.sh               everything: about an hour, on a machine that does nothing else
 #   scripts/bench.sh --quick       fewer shapes, less time for each: about 8 minutes
 #   scripts/bench.sh --only NAMES  these questions alone, separated by commas: machine, prefill,
-#                                  schemes, forms, types, threads, short, instruction_sets, peers
+#                                  schemes, forms, types, threads, ragged, short, instruction_sets,
+#                                  peers
 #   scripts/bench.sh --no-peers    without the other libraries, and without installing them
 #   scripts/bench.sh --report      the report alone, from the last measurements
 # Other libraries are installed into the folder PEERS_VENV (build/peers-venv).
@@ -11,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${PEERS_VENV:-build/peers-venv}
 results=build/bench/results
-questions=(machine prefill schemes forms types threads short instruction_sets peers)
+questions=(machine prefill schemes forms types threads ragged short instruction_sets peers)
 
 quick=
 while [ $# -gt 0 ]; do

@@ -12,10 +12,22 @@ import sys
 
 from plots import Plots
 from results import Results
-from sections import conditions, forms, instruction_sets, machine, peers, prefill, schemes, short, threads, types
+from sections import (
+    conditions,
+    forms,
+    instruction_sets,
+    machine,
+    peers,
+    prefill,
+    ragged,
+    schemes,
+    short,
+    threads,
+    types,
+)
 from text import Verdict, table
 
-QUESTIONS = [prefill, peers, short, schemes, forms, types, threads, instruction_sets]
+QUESTIONS = [prefill, peers, short, schemes, forms, types, threads, ragged, instruction_sets]
 
 INTRODUCTION = """# Performance
 
