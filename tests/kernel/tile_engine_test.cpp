@@ -13,9 +13,7 @@
 
 // Vectors as wide as AVX-512's, whether this machine has it or not: the compiler makes them of
 // smaller ones.
-#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 #define COCA_TARGET_NAMESPACE wide
 #define COCA_TARGET_BYTES 64
 #include "coca/kernel/tile_engine.inc"

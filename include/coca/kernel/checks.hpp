@@ -216,8 +216,8 @@ void check_keys(const S& scheme, const TensorView<const K>& k, bool packed) {
               contiguous_row(narrow_engine(target()), TokenRows(k, b, h), n, scratch.data());
           if (const char* defect = scheme.key_defect(std::span(row, scratch.size()))) {
             const std::array<Index, 3> place{b, n, h};
-            reject("k" + list_text(std::span(place).subspan(packed ? 1 : 0)), defect,
-                   "what its scheme allows: 0 or more");
+            reject(std::string("k").append(list_text(std::span(place).subspan(packed ? 1 : 0))),
+                   defect, "what its scheme allows: 0 or more");
           }
         }
       }
