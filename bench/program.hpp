@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "coca/core/target.hpp"
+#include "compiler.hpp"
 
 /// What the programs have in common: their flags, their rows, and what they say about themselves.
 namespace bench {
@@ -33,16 +34,6 @@ void add(const std::string& name, const Measure& measure) {
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
-}
-
-inline std::string compiler() {
-#if defined(__clang__)
-  return "clang " __clang_version__;
-#elif defined(__GNUC__)
-  return "GCC " __VERSION__;
-#else
-  return "unknown";
-#endif
 }
 
 /// The program: add_rows registers its rows, knowing whether the run is a quick one.

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "../compiler.hpp"
 #include "coca/coca.hpp"
 
 /// The front door behind a C interface, for callers without templates.
@@ -93,15 +94,7 @@ extern "C" const char* coca_attention(const CocaCall* call) {
 extern "C" const char* coca_target() { return coca::target_name(coca::target()); }
 
 /// The compiler that built this library.
-extern "C" const char* coca_compiler() {
-#if defined(__clang__)
-  return "clang " __clang_version__;
-#elif defined(__GNUC__)
-  return "GCC " __VERSION__;
-#else
-  return "unknown";
-#endif
-}
+extern "C" const char* coca_compiler() { return bench::compiler(); }
 
 /// The flags it was built with.
 extern "C" const char* coca_flags() {

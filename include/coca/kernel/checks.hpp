@@ -78,8 +78,8 @@ void check_apart(std::string_view out_name, const View<T, RankT>& out, std::stri
   }
 }
 
-/// The sizes of a call by the shapes of its inputs. `packed`: the caller's tensors have no batch axis, so texts
-/// should not speak of one.
+/// The sizes of a call by the shapes of its inputs. `packed`: the caller's tensors have no batch
+/// axis, so texts should not speak of one.
 template <class Q, class K, class V>
 AttentionShape check_inputs(const TensorView<const Q>& q, const TensorView<const K>& k,
                             const TensorView<const V>& v, bool packed = false) {
