@@ -2,7 +2,7 @@
 #include <functional>
 #include <limits>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 
 /// Every documented error: its text names argument, value and expectation, and nothing is written.

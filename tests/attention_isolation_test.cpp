@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
 #include "support/random.hpp"

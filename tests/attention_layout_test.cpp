@@ -4,7 +4,7 @@
 #include <limits>
 #include <numeric>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
@@ -121,7 +121,7 @@ TEST_CASE("any number of threads gives the same bits", "[attention]") {
   v(0, 300, 1, 5) = std::numeric_limits<float>::infinity();
   RowTensor<float> serial(2, 301, 9, 12);
   Eigen::ThreadPool pool(4);
-  for_each_form(rope16(), [&](const auto& form) {
+  for_each_any_form(rope16(), [&](const auto& form) {
     if (form.half_width) return;
     for (const double soft_cap : {0.0, 2.0}) {
       INFO(form.name << ", soft cap " << soft_cap);
@@ -141,7 +141,7 @@ TEST_CASE("a sequence may be computed in chunks of queries", "[attention]") {
   const auto q = random_tensor<double>(1, 100, 2, 16, 10);
   const auto t = random_tensor<double>(1, 100, 2, 8, 11);
   const auto v = random_tensor<double>(1, 100, 2, 8, 12);
-  for_each_form(rope16(), [&](const auto& form) {
+  for_each_any_form(rope16(), [&](const auto& form) {
     if (!form.half_width) return;
     INFO(form.name);
     RowTensor<double> whole(1, 100, 2, 8), chunks(1, 100, 2, 8);
@@ -173,7 +173,7 @@ TEST_CASE("keys may come in any order, with their positions", "[attention]") {
     shuffled_t.chip(static_cast<Index>(n), 1) = t.chip(order[n], 1);
     shuffled_v.chip(static_cast<Index>(n), 1) = v.chip(order[n], 1);
   }
-  for_each_form(rope16(), [&](const auto& form) {
+  for_each_any_form(rope16(), [&](const auto& form) {
     if (form.half_width) return;
     INFO(form.name);
     RowTensor<double> out(1, 20, 2, 8), shuffled(1, 20, 2, 8);

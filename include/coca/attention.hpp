@@ -2,9 +2,8 @@
 
 #include <cmath>
 #include <cstddef>
-#include <type_traits>
 
-#include "coca/core/error.hpp"
+#include "coca/core/any_tensor.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
@@ -13,7 +12,6 @@
 #include "coca/kernel/options.hpp"
 #include "coca/mask/full.hpp"
 #include "coca/mask/mask.hpp"
-#include "coca/scheme/logits.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// The front door: checks everything, then runs the kernel.
@@ -22,45 +20,34 @@ namespace coca::inline v0 {
 namespace detail {
 
 /// What follows the checks of shapes: those of options, and the kernel.
-template <class Out, class Q, class K, class V, class S, class M, class D>
-void run_sequences(const TensorView<Out>& out, const TensorView<const Q>& q,
-                   const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
-                   const M& mask, const AttentionShape& shape, const Sequences& sequences,
+template <Real T, class S, class M, class D>
+void run_sequences(const Tensors& tensors, const S& scheme, const M& mask,
+                   const AttentionShape& shape, const Sequences& sequences,
                    const AttentionOptions& options, const D& device) {
-  check_options(options, shape, out, q, k, v);
+  check_options(options, shape, tensors);
   TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
   TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
-  if (options.checked) check_keys(scheme, k, sequences.packed());
+  if (options.checked) check_keys<T>(scheme, tensors.k, sequences.packed());
 
   const double scale =
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
-  const auto run = [&](const auto& full_scheme) {
-    using FullScheme = std::remove_cvref_t<decltype(full_scheme)>;
-    using Call = ForwardCall<Q, K, V, Out, FullScheme, M>;
-    forward(Call{out, q, k, v, full_scheme, mask, shape, sequences,
-                 static_cast<typename Call::Real>(scale), options},
-            device);
-  };
-  if (options.soft_cap > 0.0) {
-    run(WithLogits<S, SoftCap>(scheme, SoftCap{options.soft_cap}));
-  } else {
-    run(scheme);
-  }
+  forward(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
+                               static_cast<T>(options.soft_cap), options},
+          device);
 }
 
-template <class Out, class Q, class K, class V, class S, class M, class D>
-void run_attention(const TensorView<Out>& out, const TensorView<const Q>& q,
-                   const TensorView<const K>& k, const TensorView<const V>& v, const S& scheme,
-                   const M& mask, const AttentionOptions& options, const D& device) {
-  const AttentionShape shape = check_tensors(out, q, k, v);
-  check_scheme(scheme, k, shape.query_dim);
+template <Real T, class S, class M, class D>
+void run_attention(const Tensors& tensors, const S& scheme, const M& mask,
+                   const AttentionOptions& options, const D& device) {
+  const AttentionShape shape = check_tensors(tensors);
+  check_scheme<T>(scheme, tensors.k, shape.query_dim);
   mask.check(shape);
   const Sequences sequences{
       .count = shape.batch,
       .queries = shape.queries,
       .keys = shape.keys,
       .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
-  run_sequences(out, q, k, v, scheme, mask, shape, sequences, options, device);
+  run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
 }
 
 /// Bytes of work memory that suffice for a call over these sequences, or over fewer or shorter ones.
@@ -110,8 +97,8 @@ template <class Out, class Q, class K, class V, class S, class M = Full,
 void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},
                const AttentionOptions& options = {}, const D& device = {}) {
   if constexpr (detail::checked_types<Out, const Q, const K, const V, S, M, D>()) {
-    detail::run_attention<ElementOf<Out>, ElementOf<Q>, ElementOf<K>, ElementOf<V>>(
-        tensor_view(out), tensor_view(q), tensor_view(k), tensor_view(v), scheme, mask, options,
+    detail::run_attention<Accumulator<ElementOf<Q>>>(
+        {tensor_view(out), tensor_view(q), tensor_view(k), tensor_view(v)}, scheme, mask, options,
         device);
   }
 }
@@ -126,10 +113,9 @@ template <TensorLike Q, TensorLike K, TensorLike V, class S, class D = Eigen::De
 std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
                             const D& device = {}) {
   using T = Accumulator<ElementOf<Q>>;
-  const TensorView<const ElementOf<K>> keys = tensor_view(k);
-  const AttentionShape shape = detail::check_inputs<ElementOf<Q>, ElementOf<K>, ElementOf<V>>(
-      tensor_view(q), keys, tensor_view(v));
-  detail::check_scheme(scheme, keys, shape.query_dim);
+  const detail::AnyInput keys = tensor_view(k);
+  const AttentionShape shape = detail::check_inputs(tensor_view(q), keys, tensor_view(v));
+  detail::check_scheme<T>(scheme, keys, shape.query_dim);
   const detail::Sequences sequences{
       .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
   return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),

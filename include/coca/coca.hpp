@@ -16,4 +16,5 @@
 #include "coca/scheme/coca.hpp"
 #include "coca/scheme/dot.hpp"
 #include "coca/scheme/logits.hpp"
+#include "coca/scheme/one_of.hpp"
 #include "coca/scheme/rotary.hpp"

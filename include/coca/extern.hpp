@@ -2,8 +2,9 @@
 
 #include "coca/coca.hpp"
 
-/// The common kernels, compiled in one place: float; Dot, Rotary, and CocaStrict and CocaSlack of a
-/// non-negative t; Full and Causal; with and without a soft-cap. Include this header in place of
+/// What takes the compiler's time, compiled in one place: the tile products for every instruction set,
+/// and the common kernels, which are those of float, bfloat16 and half; Dot, Rotary, and CocaStrict
+/// and CocaSlack of a non-negative t; Full and Causal. Include this header in place of
 /// coca.hpp wherever attention is called, and have one source file of the program that begins with
 ///     #define COCA_INSTANTIATE
 ///     #include <coca/extern.hpp>
@@ -21,17 +22,16 @@
 #else
 #define COCA_EXTERN_DEVICES(Kernel, ...) Kernel(__VA_ARGS__, Eigen::DefaultDevice)
 #endif
-#define COCA_EXTERN_KERNEL(Scheme, MaskType, DeviceType)                                     \
-  COCA_EXTERN template void forward(                                                         \
-      const ForwardCall<float, float, float, float, Scheme, MaskType>&, const DeviceType&);  \
-  COCA_EXTERN template void forward(                                                         \
-      const ForwardCall<float, float, float, float, WithLogits<Scheme, SoftCap>, MaskType>&, \
-      const DeviceType&);
+#define COCA_EXTERN_KERNEL(Scheme, MaskType, DeviceType) \
+  COCA_EXTERN template void forward(const ForwardCall<float, Scheme, MaskType>&, const DeviceType&);
 #define COCA_EXTERN_SCHEME(Scheme)                      \
   COCA_EXTERN_DEVICES(COCA_EXTERN_KERNEL, Scheme, Full) \
   COCA_EXTERN_DEVICES(COCA_EXTERN_KERNEL, Scheme, Causal)
 
 namespace coca::inline v0::detail {
+
+COCA_EXTERN template const TileEngine<float>& tile_engine(Target);
+COCA_EXTERN template const TileEngine<double>& tile_engine(Target);
 
 COCA_EXTERN_SCHEME(Dot)
 COCA_EXTERN_SCHEME(Rotary)

@@ -76,18 +76,17 @@ inline AttentionShape longest_shape(const Sequences& sequences, AttentionShape s
   return shape;
 }
 
-template <class Out, class Q, class K, class V, class S, class M, class D>
-void run_packed(const TensorView<Out>& out, const TensorView<const Q>& q,
-                const TensorView<const K>& k, const TensorView<const V>& v,
-                const SequenceStarts& query_starts, const SequenceStarts& key_starts,
-                const S& scheme, const M& mask, const AttentionOptions& options, const D& device) {
-  const AttentionShape shape = check_tensors(out, q, k, v, true);
-  check_scheme(scheme, k, shape.query_dim, true);
+template <Real T, class S, class M, class D>
+void run_packed(const Tensors& tensors, const SequenceStarts& query_starts,
+                const SequenceStarts& key_starts, const S& scheme, const M& mask,
+                const AttentionOptions& options, const D& device) {
+  const AttentionShape shape = check_tensors(tensors, true);
+  check_scheme<T>(scheme, tensors.k, shape.query_dim, true);
   check_sequences(query_starts, key_starts, shape);
   check_packed_options(options);
   const Sequences sequences = packed_sequences(query_starts, key_starts);
   mask.check(longest_shape(sequences, shape));
-  run_sequences(out, q, k, v, scheme, mask, shape, sequences, options, device);
+  run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
 }
 
 }  // namespace detail
@@ -118,10 +117,9 @@ void packed_attention(Out&& out, const Q& q, const K& k, const V& v,
   using namespace detail;
   if constexpr (checked_types<decltype(packed_view(out)), decltype(packed_view(q)),
                               decltype(packed_view(k)), decltype(packed_view(v)), S, M, D>()) {
-    run_packed<ElementOf<decltype(packed_view(out))>, ElementOf<decltype(packed_view(q))>,
-               ElementOf<decltype(packed_view(k))>, ElementOf<decltype(packed_view(v))>>(
-        packed_view(out), packed_view(q), packed_view(k), packed_view(v), query_starts, key_starts,
-        scheme, mask, options, device);
+    run_packed<Accumulator<ElementOf<decltype(packed_view(q))>>>(
+        {packed_view(out), packed_view(q), packed_view(k), packed_view(v)}, query_starts,
+        key_starts, scheme, mask, options, device);
   }
 }
 
@@ -131,16 +129,12 @@ std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
                                    const SequenceStarts& query_starts,
                                    const SequenceStarts& key_starts, const S& scheme,
                                    const D& device = {}) {
-  using QView = decltype(detail::packed_view(q));
-  using KView = decltype(detail::packed_view(k));
-  using VView = decltype(detail::packed_view(v));
-  const TensorView<const ElementOf<KView>> keys = detail::packed_view(k);
+  using T = Accumulator<ElementOf<decltype(detail::packed_view(q))>>;
+  const detail::AnyInput keys = detail::packed_view(k);
   const AttentionShape shape =
-      detail::check_inputs<ElementOf<QView>, ElementOf<KView>, ElementOf<VView>>(
-          detail::packed_view(q), keys, detail::packed_view(v), true);
-  detail::check_scheme(scheme, keys, shape.query_dim, true);
+      detail::check_inputs(detail::packed_view(q), keys, detail::packed_view(v), true);
+  detail::check_scheme<T>(scheme, keys, shape.query_dim, true);
   detail::check_sequences(query_starts, key_starts, shape);
-  using T = Accumulator<ElementOf<QView>>;
   return detail::sequences_bytes<T>(detail::packed_sequences(query_starts, key_starts), shape,
                                     scheme.score_dim(shape.query_dim), keys.shape[3], device);
 }

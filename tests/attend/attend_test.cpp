@@ -10,7 +10,7 @@
 #include <random>
 #include <sstream>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/npy.hpp"

@@ -3,7 +3,7 @@
 #include <limits>
 #include <string>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/npy.hpp"

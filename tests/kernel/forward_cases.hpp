@@ -2,7 +2,7 @@
 
 #include <variant>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "coca/reference/attention.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
@@ -144,8 +144,9 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
   CHECK(written <= c.out.view().size());
 }
 
-template <class T>
-void compare_all_forms(std::uint64_t first_seed, int rounds) {
+/// Compares random calls: `for_each` is for_each_form or for_each_any_form.
+template <class T, class ForEach>
+void compare_random(std::uint64_t first_seed, int rounds, const ForEach& for_each) {
   for (int round = 0; round < rounds; ++round) {
     Random random(first_seed + static_cast<std::uint64_t>(round));
     const Sizes sizes = random_sizes(random);
@@ -154,7 +155,7 @@ void compare_all_forms(std::uint64_t first_seed, int rounds) {
     if (random.integer(0, 1) == 0) options.first_key = random.integer(-50, 1000);
     if (random.integer(0, 1) == 0)
       options.first_query = options.first_key + random.integer(-20, 100);
-    for_each_form(rope, [&](const auto& form) {
+    for_each(rope, [&](const auto& form) {
       INFO("round " << round << ", " << form.name << ", batch " << sizes.batch << ", queries "
                     << sizes.queries << ", keys " << sizes.keys << ", key heads " << sizes.key_heads
                     << ", group " << sizes.group << ", dim " << sizes.dim << ", value dim "
@@ -162,6 +163,16 @@ void compare_all_forms(std::uint64_t first_seed, int rounds) {
       compare<T>(form, sizes, options, random);
     });
   }
+}
+/// Every scheme compiled into a kernel of its own.
+template <class T>
+void compare_all_forms(std::uint64_t first_seed, int rounds) {
+  compare_random<T>(first_seed, rounds, [](const auto&... x) { for_each_form(x...); });
+}
+/// Every scheme through one kernel.
+template <class T>
+void compare_any_forms(std::uint64_t first_seed, int rounds) {
+  compare_random<T>(first_seed, rounds, [](const auto&... x) { for_each_any_form(x...); });
 }
 
 }  // namespace test

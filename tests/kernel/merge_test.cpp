@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
@@ -27,7 +27,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 TEST_CASE("attention over parts of the keys merges to the whole", "[kernel]") {
   Random random(51);
   const coca::Rope rope({.dim = 16});
-  for_each_form(rope, [&](const auto& form) {
+  for_each_any_form(rope, [&](const auto& form) {
     INFO(form.name);
     Tensor<double> q({2, 30, 4, 16}), k({2, 150, 2, form.half_width ? 8 : 16}), v({2, 150, 2, 12});
     q.fill([&] { return random.uniform(); });

@@ -1,9 +1,11 @@
 #include "coca/kernel/tile_engine.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -258,6 +260,73 @@ TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", floa
     CHECK(std::isnan(exponentiate(engine, x.data())));
     CHECK(std::isnan(x[7]));
     CHECK_FALSE(std::isnan(x[6]));
+  });
+}
+
+TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel]", float, double) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  const auto capped = [](const TileEngine<T>& engine, std::array<T, 16> x) {
+    engine.soft_cap(x.data(), 1, 16, T(1), T(1));
+    return x;
+  };
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    // Every size of number, from 2^-30 to where tanh is 1 but for rounding, and beyond.
+    double worst = 0.0;
+    bool odd = true;
+    for (double first = 0x1p-30; first < 64.0; first *= 1.0005) {
+      std::array<T, 16> x;
+      std::array<T, 16> minus;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        x[i] = static_cast<T>(first * (1.0 + 0.00003 * static_cast<double>(i)));
+        minus[i] = -x[i];
+      }
+      const auto y = capped(engine, x);
+      const auto minus_y = capped(engine, minus);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        odd = odd && y[i] == -minus_y[i];
+        const long double exact = std::tanh(static_cast<long double>(x[i]));
+        const T nearest = static_cast<T>(exact);
+        const T ulp = nearest - std::nextafter(nearest, T(0));
+        worst =
+            std::max(worst, static_cast<double>(std::fabs(static_cast<long double>(y[i]) - exact) /
+                                                static_cast<long double>(ulp)));
+      }
+    }
+    CHECK(odd);
+    CHECK(worst <= 2.0);
+
+    std::array<T, 16> special{};
+    special[0] = Limits::infinity();
+    special[1] = -Limits::infinity();
+    special[2] = Limits::quiet_NaN();
+    const auto y = capped(engine, special);
+    CHECK(y[0] == T(1));
+    CHECK(y[1] == T(-1));
+    CHECK(std::isnan(y[2]));
+    CHECK(y[3] == T(0));
+  });
+}
+
+TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kernel]", float,
+                   double) {
+  using T = TestType;
+  test::Random random(108);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    std::vector<T> scores = random_numbers<T>(4 * kTileKeys, random);
+    const std::vector<T> before = scores;
+    const Index count = 3 * engine.vector;
+    engine.soft_cap(scores.data(), 3, count, T(0.5), T(3));
+    for (Index r = 0; r < 4; ++r) {
+      for (Index j = 0; j < kTileKeys; ++j) {
+        const auto at = static_cast<std::size_t>(r * kTileKeys + j);
+        const double was = static_cast<double>(before[at]);
+        const double expected = r < 3 && j < count ? 3.0 * 0.5 * std::tanh(was / 0.5) : was;
+        if (static_cast<double>(scores[at]) == expected) continue;
+        CHECK(std::fabs(static_cast<double>(scores[at]) - expected) <=
+              8.0 * test::kUnit<T> * std::fabs(expected));
+      }
+    }
   });
 }
 

@@ -1,6 +1,6 @@
 #include "coca/mask/mask.hpp"
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/tiles.hpp"
 

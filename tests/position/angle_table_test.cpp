@@ -16,9 +16,7 @@ using coca::Position;
 /// The cos and sin of all frequencies at position n.
 template <class T>
 void rotations(const AngleTable& table, Position n, T* cosines, T* sines) {
-  const AngleTable::At at = table.at(n);
-  const auto count = static_cast<coca::Index>(table.frequencies().size());
-  for (coca::Index j = 0; j < count; j += AngleTable::chunk) at.cos_sin(j, cosines + j, sines + j);
+  table.cos_sin(n, 0, static_cast<coca::Index>(table.frequencies().size()), cosines, sines);
 }
 
 /// Largest difference of the table's cos and sin, in T, from long double at position n.

@@ -1,7 +1,5 @@
 #include "coca/scheme/logits.hpp"
 
-#include <cmath>
-
 #include "coca/scheme/dot.hpp"
 #include "support/catch.hpp"
 
@@ -22,15 +20,6 @@ struct PlusDistance {
 };
 
 }  // namespace
-
-TEST_CASE("soft-cap keeps a score within the cap and a small one as it is", "[scheme]") {
-  const coca::SoftCap cap{30.0};
-  CHECK(cap(1e30F, {}) == 30.0F);
-  CHECK(cap(-1e30, {}) == -30.0);
-  CHECK(cap(1e-3F, {}) == Approx(1e-3F));
-  CHECK(cap(20.0, {}) == Approx(30.0 * std::tanh(20.0 / 30.0)));
-  CHECK(std::isnan(cap(NAN, {})));
-}
 
 TEST_CASE("transforms apply from the inside out and see where they are", "[scheme]") {
   const coca::WithLogits inner(coca::Dot{}, Doubled{});

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "coca/coca.hpp"
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 
 /// What the kernel is told by the types of a scheme's maps.
@@ -57,12 +57,19 @@ Eigen::MatrixXf attended(const S& scheme, const Eigen::MatrixXf& q) {
   return out;
 }
 
+struct Shifted {
+  template <class T>
+  T operator()(T score, const Site&) const {
+    return score + 1;
+  }
+};
+
 }  // namespace
 
 TEST_CASE("a map is kept from being called only where it is the identity", "[scheme]") {
   STATIC_REQUIRE(KeepsQueries<Dot, float>);
   STATIC_REQUIRE(KeepsKeys<Dot, double>);
-  STATIC_REQUIRE(KeepsKeys<WithLogits<Dot, SoftCap>, float>);
+  STATIC_REQUIRE(KeepsKeys<WithLogits<Dot, Shifted>, float>);
   STATIC_REQUIRE_FALSE(KeepsKeys<Rotary, float>);
   STATIC_REQUIRE_FALSE(KeepsQueries<CocaSlack<>, float>);
   STATIC_REQUIRE(KeepsKeys<HidesWithTemplate, float>);

@@ -1,6 +1,9 @@
 #pragma once
 
-#include "coca/coca.hpp"
+#include <functional>
+#include <type_traits>
+
+#include "coca/extern.hpp"
 #include "coca/reference/score.hpp"
 
 /// Every scheme of the library beside its definition.
@@ -37,6 +40,28 @@ void for_each_form(const coca::Rope& rope, Visit&& visit) {
   visit(Form{"constrained(t)", coca::CocaConstrained{rope}, ConstrainedScore{rope}, true, true});
   visit(Form{"constrained(x)", coca::CocaConstrained{rope, RawProjection{}},
              OfProjection<ConstrainedScore>{{rope}}, true, false});
+}
+
+/// Any scheme and any definition, chosen at run time: one kernel to compile instead of eight.
+using AnyScheme =
+    coca::OneOf<coca::Rotary, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
+                coca::CocaSlack<>, coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<>,
+                coca::CocaConstrained<coca::RawProjection>>;
+using AnyScore =
+    std::function<double(reference::Row, coca::Position, reference::Row, coca::Position)>;
+
+/// Calls visit(form) for all of them, in two types: Dot, whose rows the kernel uses where they are,
+/// and AnyScheme.
+template <class Visit>
+void for_each_any_form(const coca::Rope& rope, Visit&& visit) {
+  for_each_form(rope, [&](const auto& form) {
+    if constexpr (std::is_constructible_v<AnyScheme, decltype(form.scheme)>) {
+      visit(Form{form.name, AnyScheme(form.scheme), AnyScore(form.definition), form.coca,
+                 form.half_width});
+    } else {
+      visit(form);
+    }
+  });
 }
 
 /// phi . psi of a scheme, in T: a score without a kernel.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "coca/core/any_tensor.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
@@ -25,29 +27,29 @@
 namespace coca::inline v0::detail {
 
 /// The lowest and one past the highest address a view reaches.
-template <class T, int Rank>
-std::pair<std::uintptr_t, std::uintptr_t> address_range(const View<T, Rank>& x) {
+template <class X>
+std::pair<std::uintptr_t, std::uintptr_t> address_range(const X& x) {
   Index low = 0;
   Index high = 1;
-  for (std::size_t axis = 0; axis < Rank; ++axis) {
+  for (std::size_t axis = 0; axis < x.shape.size(); ++axis) {
     const Index reach = (x.shape[axis] - 1) * x.strides[axis];
     (reach < 0 ? low : high) += reach;
   }
   const auto first = reinterpret_cast<std::uintptr_t>(x.data);
-  const auto bytes = static_cast<Index>(sizeof(T));
+  const Index bytes = element_bytes(x);
   return {first + static_cast<std::uintptr_t>(low * bytes),
           first + static_cast<std::uintptr_t>(high * bytes)};
 }
 
-template <class T, int Rank>
-void check_extents(std::string_view name, const View<T, Rank>& x) {
+template <class X>
+void check_extents(std::string_view name, const X& x) {
   for (const Index extent : x.shape) {
     if (extent < 0) reject(name, "of shape " + list_text(x.shape), "extents of 0 or more");
   }
 }
 
-template <class T, int Rank>
-void check_view(std::string_view name, const View<T, Rank>& x) {
+template <class X>
+void check_view(std::string_view name, const X& x) {
   check_extents(name, x);
   if (!x.empty() && x.data == nullptr) {
     reject(name, "a null pointer of shape " + list_text(x.shape), "memory behind it");
@@ -55,11 +57,11 @@ void check_view(std::string_view name, const View<T, Rank>& x) {
 }
 
 /// A tensor to write into: its elements lie apart from each other as far as strides can tell.
-template <class T, int Rank>
-void check_output(std::string_view name, const View<T, Rank>& x) {
+template <class X>
+void check_output(std::string_view name, const X& x) {
   check_view(name, x);
   if (x.empty()) return;
-  for (std::size_t axis = 0; axis < Rank; ++axis) {
+  for (std::size_t axis = 0; axis < x.shape.size(); ++axis) {
     if (x.shape[axis] > 1 && x.strides[axis] == 0) {
       reject(std::string(name) + ".strides", list_text(x.strides),
              "none of 0 in a tensor that is written");
@@ -67,9 +69,9 @@ void check_output(std::string_view name, const View<T, Rank>& x) {
   }
 }
 
-template <class T, class U, int RankT, int RankU>
-void check_apart(std::string_view out_name, const View<T, RankT>& out, std::string_view in_name,
-                 const View<U, RankU>& in) {
+template <class Out, class In>
+void check_apart(std::string_view out_name, const Out& out, std::string_view in_name,
+                 const In& in) {
   if (out.empty() || in.empty()) return;
   const auto [out_begin, out_end] = address_range(out);
   const auto [in_begin, in_end] = address_range(in);
@@ -80,9 +82,8 @@ void check_apart(std::string_view out_name, const View<T, RankT>& out, std::stri
 
 /// The sizes of a call by the shapes of its inputs. `packed`: the caller's tensors have no batch
 /// axis, so texts should not speak of one.
-template <class Q, class K, class V>
-AttentionShape check_inputs(const TensorView<const Q>& q, const TensorView<const K>& k,
-                            const TensorView<const V>& v, bool packed = false) {
+inline AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, const AnyInput& v,
+                                   bool packed = false) {
   check_extents("q", q);
   check_extents("k", k);
   check_extents("v", v);
@@ -117,16 +118,14 @@ AttentionShape check_inputs(const TensorView<const Q>& q, const TensorView<const
   return shape;
 }
 
-template <class Out, class Q, class K, class V>
-AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const Q>& q,
-                             const TensorView<const K>& k, const TensorView<const V>& v,
-                             bool packed = false) {
+inline AttentionShape check_tensors(const Tensors& tensors, bool packed = false) {
+  const auto& [out, q, k, v] = tensors;
   check_output("out", out);
   check_view("q", q);
   check_view("k", k);
   check_view("v", v);
   const AttentionShape shape = check_inputs(q, k, v, packed);
-  const auto text = [&](const std::array<Index, 4>& extents) {
+  const auto text = [packed](const std::array<Index, 4>& extents) {
     return list_text(std::span(extents).subspan(packed ? 1 : 0));
   };
   const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
@@ -142,16 +141,15 @@ AttentionShape check_tensors(const TensorView<Out>& out, const TensorView<const 
 }
 
 /// That the scheme takes queries and key operands this wide, and says how wide its maps are.
-template <class S, class K>
-void check_scheme(const S& scheme, const TensorView<const K>& k, Index query_dim,
-                  bool packed = false) {
+template <Real T, class S>
+void check_scheme(const S& scheme, const AnyInput& k, Index query_dim, bool packed = false) {
   scheme.check(query_dim);
   const auto width = static_cast<Index>(scheme.score_dim(query_dim));
   if (width < 1) reject("scheme.score_dim", std::to_string(width), "1 or more");
-  if constexpr (KeepsQueries<S, Accumulator<K>>) {
+  if constexpr (KeepsQueries<S, T>) {
     require_equal("scheme.score_dim", width, query_dim, "head_dim of q, which it keeps as it is");
   }
-  if constexpr (KeepsKeys<S, Accumulator<K>>) {
+  if constexpr (KeepsKeys<S, T>) {
     require_equal("scheme.score_dim", width, static_cast<Index>(scheme.key_dim(query_dim)),
                   "key_dim, as it keeps keys as they are");
   }
@@ -160,10 +158,17 @@ void check_scheme(const S& scheme, const TensorView<const K>& k, Index query_dim
       k.shape[3], static_cast<Index>(scheme.key_dim(query_dim)), "what the scheme takes");
 }
 
-template <class Out, class Q, class K, class V>
-void check_options(const AttentionOptions& options, const AttentionShape& shape,
-                   const TensorView<Out>& out, const TensorView<const Q>& q,
-                   const TensorView<const K>& k, const TensorView<const V>& v) {
+/// That memory to be written lies apart from the tensors.
+template <class X>
+void check_apart_from_tensors(std::string_view name, const X& x, const Tensors& tensors) {
+  check_apart(name, x, "out", tensors.out);
+  check_apart(name, x, "q", tensors.q);
+  check_apart(name, x, "k", tensors.k);
+  check_apart(name, x, "v", tensors.v);
+}
+
+inline void check_options(const AttentionOptions& options, const AttentionShape& shape,
+                          const Tensors& tensors) {
   if (options.scale && !std::isfinite(*options.scale)) {
     reject("options.scale", std::to_string(*options.scale), "finite");
   }
@@ -188,32 +193,25 @@ void check_options(const AttentionOptions& options, const AttentionShape& shape,
             reject("options.lse", "of shape " + list_text(lse.shape),
                    list_text(wanted) + " = [batch, heads of q, sequence]");
           }
-          check_apart("options.lse", lse, "out", out);
-          check_apart("options.lse", lse, "q", q);
-          check_apart("options.lse", lse, "k", k);
-          check_apart("options.lse", lse, "v", v);
+          check_apart_from_tensors("options.lse", lse, tensors);
         }
       },
       options.lse);
   const View<std::byte, 1> workspace(options.workspace.data(),
                                      {static_cast<Index>(options.workspace.size())});
-  check_apart("options.workspace", workspace, "out", out);
-  check_apart("options.workspace", workspace, "q", q);
-  check_apart("options.workspace", workspace, "k", k);
-  check_apart("options.workspace", workspace, "v", v);
+  check_apart_from_tensors("options.workspace", workspace, tensors);
 }
 
 /// Checked mode: no key operand the scheme forbids.
-template <class S, class K>
-void check_keys(const S& scheme, const TensorView<const K>& k, bool packed) {
-  using T = Accumulator<K>;
+template <Real T, class S>
+void check_keys(const S& scheme, const AnyInput& k, bool packed) {
   if constexpr (ChecksKeys<S, T>) {
     std::vector<T> scratch(static_cast<std::size_t>(k.shape[3]));
     for (Index b = 0; b < k.shape[0]; ++b) {
       for (Index n = 0; n < k.shape[1]; ++n) {
         for (Index h = 0; h < k.shape[2]; ++h) {
-          const T* row =
-              contiguous_row(narrow_engine(target()), TokenRows(k, b, h), n, scratch.data());
+          const T* row = contiguous_row(narrow_engine(target()),
+                                        TokenRows<const std::byte>(k, b, h), n, scratch.data());
           if (const char* defect = scheme.key_defect(std::span(row, scratch.size()))) {
             const std::array<Index, 3> place{b, n, h};
             reject(std::string("k").append(list_text(std::span(place).subspan(packed ? 1 : 0))),

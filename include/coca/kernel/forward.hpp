@@ -29,7 +29,7 @@
 ///     for each block of keys:
 ///       load:     K = psi(k), V = v, in panels              keys x score_dim, keys x value_dim
 ///       for each tile of rows that sees any of them:
-///         S = Q K^T;  S = logit(S);  S = mask(S)            tile
+///         S = Q K^T;  S = cap(logit(S));  S = mask(S)       tile
 ///         P = 2^(S - max);  O = O * 2^(old - new) + P V
 ///     store:      out = O / sum,  lse = max + log(sum)
 ///
@@ -39,12 +39,12 @@ namespace coca::inline v0::detail {
 /// The work on one item.
 template <class Call>
 class ForwardBlock {
-  using T = typename Call::Real;
+  using T = typename Call::Number;
   using S = std::remove_cvref_t<decltype(std::declval<Call>().scheme)>;
   using M = std::remove_cvref_t<decltype(std::declval<Call>().mask)>;
 
-  /// Whether every score is changed one by one, and not those at a mask's edge alone.
-  static constexpr bool kEveryScore = TransformsLogits<S, T> || Biased<M>;
+  /// What hooks take and give is in natural units; everything else is in base 2.
+  static constexpr bool kHooks = TransformsLogits<S, T> || Biased<M>;
 
  public:
   ForwardBlock(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
@@ -58,9 +58,9 @@ class ForwardBlock {
         keys_(operands_.sequence().keys) {}
 
   void run() {
-    // Scores are wanted in base 2; hooks want them in natural units, and convert when they are
-    // done.
-    operands_.load_queries(kEveryScore ? call_.scale : call_.scale * kLog2e<T>);
+    // Whatever changes scores wants them in natural units, and converts them when it is done.
+    const bool natural = kHooks || call_.soft_cap > T(0);
+    operands_.load_queries(natural ? call_.scale : call_.scale * kLog2e<T>);
     for (Index key = 0; key < keys_; key += kTileKeys) {
       visit_keys(key, std::min(key + kTileKeys, keys_));
     }
@@ -126,7 +126,8 @@ class ForwardBlock {
 
   void visit_full_tile(Index row, Index rows, Index key_begin, Index keys) {
     operands_.scores(row, rows, 0, operands_.whole_vectors(keys));
-    if constexpr (kEveryScore) change_scores(row, rows, key_begin, 0, keys, Coverage::full);
+    transform_scores(row, rows, key_begin, 0, keys);
+    if constexpr (Biased<M>) mask_scores(row, rows, key_begin, 0, keys, Coverage::full);
     finish_rows(row, rows, key_begin, 0, keys);
   }
 
@@ -146,6 +147,7 @@ class ForwardBlock {
     }
     if (first >= last) return;
     operands_.scores(row, rows, first, operands_.whole_vectors(last));
+    transform_scores(row, rows, key_begin, first, last);
     for (Index key = first; key < last; key += engine_.vector) {
       const Index end = std::min(key + engine_.vector, last);
       const Coverage coverage = coverages[static_cast<std::size_t>(key)];
@@ -153,36 +155,56 @@ class ForwardBlock {
         for (Index r = 0; r < rows; ++r) {
           std::fill_n(buffers_.scores + r * kTileKeys + key, end - key, kMinusInfinity<T>);
         }
-      } else if (kEveryScore || coverage == Coverage::mixed) {
-        change_scores(row, rows, key_begin, key, end, coverage);
+      } else if (Biased<M> || coverage == Coverage::mixed) {
+        mask_scores(row, rows, key_begin, key, end, coverage);
       }
     }
     finish_rows(row, rows, key_begin, first, last);
   }
 
-  /// What the scheme and the mask do to the single scores of keys first .. last of the block.
-  void change_scores(Index row, Index rows, Index key_begin, Index first, Index last,
-                     Coverage coverage) {
+  Site site(Index row, Index key) const {
+    return {.batch = operands_.sequence().index,
+            .head = operands_.head_of(row),
+            .query_index = operands_.query_of(row),
+            .key_index = key,
+            .query_offset = operands_.query_offset(),
+            .key_offset = operands_.key_offset()};
+  }
+
+  /// The scheme's logits and the soft-cap, for keys first .. last of the block.
+  void transform_scores(Index row, Index rows, Index key_begin, Index first, Index last) {
+    constexpr T unit = Biased<M> ? T(1) : kLog2e<T>;
+    if constexpr (TransformsLogits<S, T>) {
+      const T factor = call_.soft_cap > T(0) ? T(1) : unit;
+      for (Index r = 0; r < rows; ++r) {
+        T* scores = buffers_.scores + r * kTileKeys;
+        Site at = site(row + r, 0);
+        for (Index key = first; key < last; ++key) {
+          at.key_index = key_begin + key;
+          scores[key] = factor * static_cast<T>(call_.scheme.logit(scores[key], at));
+        }
+      }
+    }
+    if (call_.soft_cap > T(0)) {
+      engine_.soft_cap(buffers_.scores + first, rows, operands_.whole_vectors(last - first),
+                       call_.soft_cap, unit);
+    }
+  }
+
+  /// The mask's biases and what it hides, for keys first .. last of the block.
+  void mask_scores(Index row, Index rows, Index key_begin, Index first, Index last,
+                   Coverage coverage) {
     for (Index r = 0; r < rows; ++r) {
       T* scores = buffers_.scores + r * kTileKeys;
-      Site site{.batch = operands_.sequence().index,
-                .head = operands_.head_of(row + r),
-                .query_index = operands_.query_of(row + r),
-                .key_index = key_begin,
-                .query_offset = operands_.query_offset(),
-                .key_offset = operands_.key_offset()};
+      Site at = site(row + r, 0);
       for (Index key = first; key < last; ++key) {
-        site.key_index = key_begin + key;
-        T score = scores[key];
-        if constexpr (TransformsLogits<S, T>) {
-          score = static_cast<T>(call_.scheme.logit(score, site));
+        at.key_index = key_begin + key;
+        if constexpr (Biased<M>) {
+          scores[key] = (scores[key] + static_cast<T>(call_.mask.bias(at))) * kLog2e<T>;
         }
-        if constexpr (Biased<M>) score += static_cast<T>(call_.mask.bias(site));
-        if constexpr (kEveryScore) score *= kLog2e<T>;
-        if (coverage == Coverage::mixed) {
-          score = call_.mask.visible(site) ? score : kMinusInfinity<T>;
+        if (coverage == Coverage::mixed && !call_.mask.visible(at)) {
+          scores[key] = kMinusInfinity<T>;
         }
-        scores[key] = score;
       }
     }
   }
@@ -238,10 +260,10 @@ inline std::size_t order_bytes(const ForwardPlan& plan) {
 /// Runs a checked call.
 template <class Call, Device D>
 void forward(const Call& call, const D& device) {
-  using T = typename Call::Real;
+  using T = typename Call::Number;
   const TileEngine<T>& engine = tile_engine<T>(target());
   const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
-                             call.k.shape[3]);
+                             call.tensors.k.shape[3]);
   ForwardPlan plan(call.sequences, call.shape, widths, sizeof(T), thread_count(device),
                    helper_count(device));
   const std::size_t bytes = ForwardBuffers<T>::bytes(plan.rows_per_block(), widths);

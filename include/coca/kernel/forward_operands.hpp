@@ -9,8 +9,8 @@
 #include <utility>
 #include <variant>
 
+#include "coca/core/any_tensor.hpp"
 #include "coca/core/scalar.hpp"
-#include "coca/core/view.hpp"
 #include "coca/kernel/forward_plan.hpp"
 #include "coca/kernel/load.hpp"
 #include "coca/kernel/options.hpp"
@@ -24,23 +24,17 @@
 namespace coca::inline v0::detail {
 
 /// A checked call, all defaults filled in.
-template <class Q, class K, class V, class Out, class S, class M>
+template <Real T, class S, class M>
 struct ForwardCall {
-  using Query = Q;
-  using Key = K;
-  using Value = V;
-  using Output = Out;
-  using Real = Accumulator<Q>;
+  using Number = T;  ///< what is computed with
 
-  TensorView<Out> out;
-  TensorView<const Q> q;
-  TensorView<const K> k;
-  TensorView<const V> v;
+  Tensors tensors;
   const S& scheme;
   const M& mask;
   AttentionShape shape;
   Sequences sequences;
-  Real scale;
+  T scale;
+  T soft_cap;  ///< 0: none
   const AttentionOptions& options;
 
   Index group() const { return shape.query_heads / shape.key_heads; }
@@ -55,7 +49,7 @@ inline constexpr Index kFewRows = 4;
 template <class Call>
 class ForwardOperands {
  public:
-  using T = typename Call::Real;
+  using T = typename Call::Number;
   using S = std::remove_cvref_t<decltype(std::declval<Call>().scheme)>;
 
   ForwardOperands(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
@@ -68,8 +62,8 @@ class ForwardOperands {
         sequence_(item.sequence),
         query_positions_{item.sequence.query_offset, call.options.query_ids},
         key_positions_{call.options.first_key, call.options.key_ids},
-        keys_(call.k, sequence_.batch, item.key_head),
-        values_(call.v, sequence_.batch, item.key_head),
+        keys_(call.tensors.k, sequence_.batch, item.key_head),
+        values_(call.tensors.v, sequence_.batch, item.key_head),
         key_head_(item.key_head),
         group_(call.group()),
         row_begin_(item.begin),
@@ -110,7 +104,7 @@ class ForwardOperands {
     on_target(
         target(), [&]() __attribute__((always_inline)) {
           for_each_row([&](Index row, Index query, Index head) __attribute__((always_inline)) {
-            const TokenRows<const typename Call::Query> rows(call_.q, sequence_.batch, head);
+            const TokenRows<const std::byte> rows(call_.tensors.q, sequence_.batch, head);
             const Index place = sequence_.first_query + query;
             if (query + kQueriesAhead < sequence_.queries) {
               prefetch_row(rows, place + kQueriesAhead);
@@ -191,7 +185,7 @@ class ForwardOperands {
   /// One row's sums, times factor, to the output.
   void store(Index query, Index head, const T* sums, T factor) const {
     store_row(engine_, narrow_, sums,
-              TokenRows<typename Call::Output>(call_.out, sequence_.batch, head),
+              TokenRows<std::byte>(call_.tensors.out, sequence_.batch, head),
               sequence_.first_query + query, factor);
   }
 
@@ -276,8 +270,8 @@ class ForwardOperands {
   Sequence sequence_;
   TokenPositions query_positions_;
   TokenPositions key_positions_;
-  TokenRows<const typename Call::Key> keys_;
-  TokenRows<const typename Call::Value> values_;
+  TokenRows<const std::byte> keys_;
+  TokenRows<const std::byte> values_;
   Index key_head_;
   Index group_;
   Index row_begin_;

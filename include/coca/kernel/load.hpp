@@ -1,10 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "coca/core/any_tensor.hpp"
 #include "coca/core/scalar.hpp"
-#include "coca/core/view.hpp"
 #include "coca/core/workspace.hpp"
 #include "coca/kernel/tile_engine.hpp"
 
@@ -12,68 +13,99 @@
 namespace coca::inline v0::detail {
 
 /// One head of one batch entry: its rows, token by token.
-template <class X>
+template <class Byte>
 struct TokenRows {
-  X* first;
-  Index token_step;
-  Index step;  ///< from one element to the next
+  Byte* first;
+  Index token_bytes;  ///< from one row to the next
+  Index step;         ///< from one element to the next, in elements
   Index width;
+  ElementType type;
 
-  TokenRows(const TensorView<X>& x, Index batch, Index head)
-      : first(x.data + batch * x.strides[0] + head * x.strides[2]),
-        token_step(x.strides[1]),
+  TokenRows(const AnyTensor<Byte>& x, Index batch, Index head)
+      : first(x.data + (batch * x.strides[0] + head * x.strides[2]) * element_bytes(x)),
+        token_bytes(x.strides[1] * element_bytes(x)),
         step(x.strides[3]),
-        width(x.shape[3]) {}
+        width(x.shape[3]),
+        type(x.type) {}
 
-  X* operator()(Index token) const { return first + token * token_step; }
+  Byte* operator()(Index token) const { return first + token * token_bytes; }
 };
 
+template <class X, Real T>
+const T* gather_row(const std::byte* from, Index step, Index width, T* to) {
+  const X* elements = reinterpret_cast<const X*>(from);
+  for (Index i = 0; i < width; ++i) to[i] = static_cast<T>(elements[i * step]);
+  return to;
+}
+
 /// One row as contiguous T: in place if it is that already, else through `scratch`.
-template <Real T, class X>
-const T* contiguous_row(const NarrowEngine& narrow, const TokenRows<const X>& rows, Index token,
-                        T* scratch) {
-  const X* from = rows(token);
-  if (rows.step == 1) {
-    if constexpr (std::is_same_v<X, T>) {
-      return from;
-    } else if constexpr (std::is_same_v<X, Eigen::half>) {
-      narrow.widen_half(reinterpret_cast<const std::uint16_t*>(from), scratch, rows.width);
-      return scratch;
-    } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
-      narrow.widen_bfloat16(reinterpret_cast<const std::uint16_t*>(from), scratch, rows.width);
-      return scratch;
+template <Real T>
+const T* contiguous_row(const NarrowEngine& narrow, const TokenRows<const std::byte>& rows,
+                        Index token, T* scratch) {
+  const std::byte* from = rows(token);
+  if constexpr (std::is_same_v<T, double>) {
+    if (rows.step == 1) return reinterpret_cast<const double*>(from);
+    return gather_row<double>(from, rows.step, rows.width, scratch);
+  } else {
+    switch (rows.type) {
+      case ElementType::bfloat16:
+        if (rows.step != 1) {
+          return gather_row<Eigen::bfloat16>(from, rows.step, rows.width, scratch);
+        }
+        narrow.widen_bfloat16(reinterpret_cast<const std::uint16_t*>(from), scratch, rows.width);
+        return scratch;
+      case ElementType::float16:
+        if (rows.step != 1) return gather_row<Eigen::half>(from, rows.step, rows.width, scratch);
+        narrow.widen_half(reinterpret_cast<const std::uint16_t*>(from), scratch, rows.width);
+        return scratch;
+      default:
+        if (rows.step == 1) return reinterpret_cast<const float*>(from);
+        return gather_row<float>(from, rows.step, rows.width, scratch);
     }
   }
-  for (Index i = 0; i < rows.width; ++i) scratch[i] = static_cast<T>(from[i * rows.step]);
-  return scratch;
 }
 
 /// Asks for one token's row ahead of its use. Rows of one head lie a stride apart, often a page, and
 /// no hardware guesses the next one.
-template <class X>
-void prefetch_row(const TokenRows<const X>& rows, Index token) {
-  constexpr Index line = static_cast<Index>(kAlignment / sizeof(X));
+inline void prefetch_row(const TokenRows<const std::byte>& rows, Index token) {
   if (rows.step != 1) return;
-  for (Index i = 0; i < rows.width; i += line) __builtin_prefetch(rows(token) + i, 0, 2);
+  const std::byte* row = rows(token);
+  const Index bytes = rows.width * element_bytes(rows.type);
+  for (Index i = 0; i < bytes; i += static_cast<Index>(kAlignment)) {
+    __builtin_prefetch(row + i, 0, 2);
+  }
+}
+
+template <class X, Real T>
+void scatter_row(const T* sums, std::byte* to, Index step, Index width, T factor) {
+  X* elements = reinterpret_cast<X*>(to);
+  for (Index i = 0; i < width; ++i) elements[i * step] = static_cast<X>(sums[i] * factor);
 }
 
 /// factor * sums -> one row, rounded to its type.
-template <Real T, class X>
+template <Real T>
 void store_row(const TileEngine<T>& engine, const NarrowEngine& narrow, const T* sums,
-               const TokenRows<X>& rows, Index token, T factor) {
-  X* to = rows(token);
+               const TokenRows<std::byte>& rows, Index token, T factor) {
+  std::byte* to = rows(token);
   const Index width = rows.width;
-  const Index step = rows.step;
-  if (step == 1) {
-    if constexpr (std::is_same_v<X, T>) {
-      return engine.scale(sums, to, width, factor);
-    } else if constexpr (std::is_same_v<X, Eigen::half>) {
-      return narrow.scale_to_half(sums, reinterpret_cast<std::uint16_t*>(to), width, factor);
-    } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
-      return narrow.scale_to_bfloat16(sums, reinterpret_cast<std::uint16_t*>(to), width, factor);
+  if constexpr (std::is_same_v<T, double>) {
+    static_cast<void>(narrow);
+    if (rows.step == 1) return engine.scale(sums, reinterpret_cast<T*>(to), width, factor);
+    return scatter_row<double>(sums, to, rows.step, width, factor);
+  } else {
+    auto* bits = reinterpret_cast<std::uint16_t*>(to);
+    switch (rows.type) {
+      case ElementType::bfloat16:
+        if (rows.step == 1) return narrow.scale_to_bfloat16(sums, bits, width, factor);
+        return scatter_row<Eigen::bfloat16>(sums, to, rows.step, width, factor);
+      case ElementType::float16:
+        if (rows.step == 1) return narrow.scale_to_half(sums, bits, width, factor);
+        return scatter_row<Eigen::half>(sums, to, rows.step, width, factor);
+      default:
+        if (rows.step == 1) return engine.scale(sums, reinterpret_cast<T*>(to), width, factor);
+        return scatter_row<float>(sums, to, rows.step, width, factor);
     }
   }
-  for (Index i = 0; i < width; ++i) to[i * step] = static_cast<X>(sums[i] * factor);
 }
 
 }  // namespace coca::inline v0::detail

@@ -57,6 +57,9 @@ struct TileEngine {
   void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
                  Index depth);
 
+  /// scores[rows x count] = unit * cap * tanh(scores / cap), whole vectors.
+  void (*soft_cap)(T* scores, Index rows, Index count, T cap, T unit);
+
   /// Brings maxima[rows] and sums up to date with scores in base 2 [rows x count], whole vectors,
   /// and turns those into weights 2^(score - maximum), which join their partial sums.
   void (*softmax)(T* scores, Index rows, Index count, T* maxima, T* sums, Index columns);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coca/core/scalar.hpp"
+#include "coca/core/target.hpp"
 
 /// cos and sin of position * frequency, exact to double at any position, without a table as long as
 /// the sequence.
@@ -40,84 +41,41 @@ class AngleTable {
 
   std::span<const double> frequencies() const { return frequencies_; }
 
-  /// Rotations are handed out in pieces of this many, so that loops over them have a fixed length
-  /// and become vector code.
+  /// Rotations are computed in pieces of this many, so that the loops have a fixed length and become
+  /// vector code.
   static constexpr Index chunk = 16;
 
-  /// The rotations of one position.
-  class At {
-   public:
-    /// Writes the cos and sin of n * frequency[first + i] for i < chunk, first a multiple of chunk;
-    /// beyond the last frequency, 1 and 0.
-    template <Real T>
-    [[gnu::always_inline]] void cos_sin(Index first, T* cosines, T* sines) const {
-      if (low_ == nullptr) return compute(first, cosines, sines);
-      const Row low(low_, first);
-      if (mid_ == nullptr && top_ == nullptr) {
-        for (Index i = 0; i < chunk; ++i) {
-          cosines[i] = static_cast<T>(low.cosines[i]);
-          sines[i] = static_cast<T>(sign_ * low.sines[i]);
-        }
-        return;
-      }
-      const Row mid(mid_, first);
-      if (top_ == nullptr) {
-        for (Index i = 0; i < chunk; ++i) {
-          const double c = low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i];
-          const double s = low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i];
-          cosines[i] = static_cast<T>(c);
-          sines[i] = static_cast<T>(sign_ * s);
-        }
-        return;
-      }
-      const Row top(top_, first);
-      for (Index i = 0; i < chunk; ++i) {
-        const double c = low.cosines[i] * mid.cosines[i] - low.sines[i] * mid.sines[i];
-        const double s = low.sines[i] * mid.cosines[i] + low.cosines[i] * mid.sines[i];
-        cosines[i] = static_cast<T>(c * top.cosines[i] - s * top.sines[i]);
-        sines[i] = static_cast<T>(sign_ * (s * top.cosines[i] + c * top.sines[i]));
-      }
-    }
-
-   private:
-    friend class AngleTable;
-
-    /// A chunk of a row, which is chunk after chunk, cosines before sines.
-    struct Row {
-      const double* cosines;
-      const double* sines;
-      Row(const double* row, Index first) : cosines(row + 2 * first), sines(cosines + chunk) {}
-    };
-
-    template <Real T>
-    void compute(Index first, T* cosines, T* sines) const {
-      for (Index i = 0; i < chunk; ++i) {
-        const auto [c, s] = detail::exact_cos_sin(size_, table_->frequency(first + i));
-        cosines[i] = static_cast<T>(c);
-        sines[i] = static_cast<T>(sign_ * s);
-      }
-    }
-
-    const AngleTable* table_ = nullptr;
-    double size_ = 0.0;
-    double sign_ = 1.0;
-    const double* low_ = nullptr;  ///< rows of the digits; null: position too large for the table
-    const double* mid_ = nullptr;  ///< null: this digit and those above it are 0
-    const double* top_ = nullptr;
-  };
-
-  /// The rotations by n * frequency. Beyond position 2^28 they are computed rather than looked up.
-  At at(Position n) const {
-    At result;
+  /// Writes the cos and sin of n * frequency[first + i] for i < count, up to a whole chunk; beyond
+  /// the last frequency, 1 and 0. `first` is a multiple of chunk. Beyond position 2^28, rotations are
+  /// computed rather than looked up. Not inlined: one copy serves all schemes.
+  template <Real T>
+  [[gnu::noinline]] void cos_sin(Position n, Index first, Index count, T* cosines, T* sines) const {
     const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
-    result.table_ = this;
-    result.size_ = static_cast<double>(size);
-    result.sign_ = n < 0 ? -1.0 : 1.0;
-    if (size >= kRadix * kRadix * kTopRows) return result;
-    result.low_ = row(0, size % kRadix);
-    if (size >= kRadix) result.mid_ = row(1, size / kRadix % kRadix);
-    if (size >= kRadix * kRadix) result.top_ = row(2, size / (kRadix * kRadix));
-    return result;
+    const double sign = n < 0 ? -1.0 : 1.0;
+    if (size >= kRadix * kRadix * kTopRows) {
+      for (Index i = 0; i < count; ++i) {
+        const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
+        cosines[i] = static_cast<T>(c);
+        sines[i] = static_cast<T>(sign * s);
+      }
+      return;
+    }
+    // Rows of the digits; null: this digit and those above it are 0.
+    const double* low = row(0, size % kRadix);
+    const double* mid = size >= kRadix ? row(1, size / kRadix % kRadix) : nullptr;
+    const double* top = size >= kRadix * kRadix ? row(2, size / (kRadix * kRadix)) : nullptr;
+    detail::on_target(
+        target(), [&]() __attribute__((always_inline)) {
+          for (Index i = 0; i < count; i += chunk) {
+            Rotations rotations(low, first + i);
+            if (mid != nullptr) rotations.turn(mid, first + i);
+            if (top != nullptr) rotations.turn(top, first + i);
+            for (Index l = 0; l < chunk; ++l) {
+              cosines[i + l] = static_cast<T>(rotations.cosines[l]);
+              sines[i + l] = static_cast<T>(sign * rotations.sines[l]);
+            }
+          }
+        });
   }
 
   /// Bytes of table made so far.
@@ -126,6 +84,25 @@ class AngleTable {
   }
 
  private:
+  /// A chunk of rotations. A row of the table is chunk after chunk, cosines before sines.
+  struct Rotations {
+    double cosines[chunk];
+    double sines[chunk];
+
+    [[gnu::always_inline]] Rotations(const double* row, Index first) {
+      for (Index l = 0; l < chunk; ++l) cosines[l] = row[2 * first + l];
+      for (Index l = 0; l < chunk; ++l) sines[l] = row[2 * first + chunk + l];
+    }
+    [[gnu::always_inline]] void turn(const double* row, Index first) {
+      const Rotations other(row, first);
+      for (Index l = 0; l < chunk; ++l) {
+        const double c = cosines[l] * other.cosines[l] - sines[l] * other.sines[l];
+        sines[l] = sines[l] * other.cosines[l] + cosines[l] * other.sines[l];
+        cosines[l] = c;
+      }
+    }
+  };
+
   static constexpr std::uint64_t kRadix = 256;
   static constexpr std::uint64_t kTopRows = 4096;
 

@@ -79,83 +79,82 @@ class Rope {
   /// and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
-    for_each_chunk<T>(
-        n, [&](const Pairs& pairs, Index count, const T* cosines, const T* sines)
-               __attribute__((always_inline)) {
-                 T a[chunk], b[chunk], x[chunk], y[chunk];
-                 gather(from + pairs.first, pairs.step, count, a);
-                 gather(from + pairs.second, pairs.step, count, b);
-                 for (Index i = 0; i < chunk; ++i) f(a[i], b[i], cosines[i], sines[i], x[i], y[i]);
-                 scatter(x, to + pairs.first, pairs.step, count);
-                 scatter(y, to + pairs.second, pairs.step, count);
-               });
+    for_each_piece<T>(
+        n, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+          const T* a = from + pairs.first;
+          const T* b = from + pairs.second;
+          pairs.write(
+              to, [&](Index i, Index at, T & x, T & y) __attribute__((always_inline)) {
+                f(a[at], b[at], pairs.cosines[i], pairs.sines[i], x, y);
+              });
+        });
   }
 
   /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
   template <Real T, class F>
   [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
-    for_each_chunk<T>(
-        n, [&](const Pairs& pairs, Index count, const T* cosines, const T* sines)
-               __attribute__((always_inline)) {
-                 T t[chunk], x[chunk], y[chunk];
-                 gather(from + pairs.number, 1, count, t);
-                 for (Index i = 0; i < chunk; ++i) f(t[i], cosines[i], sines[i], x[i], y[i]);
-                 scatter(x, to + pairs.first, pairs.step, count);
-                 scatter(y, to + pairs.second, pairs.step, count);
-               });
+    for_each_piece<T>(
+        n, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+          const T* t = from + pairs.number;
+          pairs.write(
+              to, [&](Index i, Index, T & x, T & y) __attribute__((always_inline)) {
+                f(t[i], pairs.cosines[i], pairs.sines[i], x, y);
+              });
+        });
   }
 
  private:
-  static constexpr Index chunk = AngleTable::chunk;
+  /// Neighbouring pairs with their rotations.
+  template <Real T>
+  struct Piece {
+    Index number;         ///< of the first pair
+    Index first, second;  ///< the coordinates of its members
+    Index step;           ///< from a pair's coordinates to the next one's
+    Index count;          ///< of pairs
+    const T* cosines;
+    const T* sines;
 
-  /// Some pairs in a row: the number of the first, where its members are, and how far it is from
-  /// one pair's to the next one's.
-  struct Pairs {
-    Index number, first, second, step;
+    /// Writes all pairs: f(i, at, x, y) sets the members x and y of pair i, whose coordinates lie
+    /// `at` behind those of the first pair. Whole chunks of neighbours are the rule, and a loop of
+    /// fixed length.
+    template <class F>
+    [[gnu::always_inline]] void write(T* to, const F& f) const {
+      T* x = to + first;
+      T* y = to + second;
+      Index i = 0;
+      for (; step == 1 && i + chunk <= count; i += chunk) {
+        T xs[chunk], ys[chunk];
+        for (Index l = 0; l < chunk; ++l) f(i + l, i + l, xs[l], ys[l]);
+        for (Index l = 0; l < chunk; ++l) x[i + l] = xs[l];
+        for (Index l = 0; l < chunk; ++l) y[i + l] = ys[l];
+      }
+      for (; i < count; ++i) f(i, i * step, x[i * step], y[i * step]);
+    }
   };
 
-  /// Calls use(pairs, count, cosines, sines) for all pairs, some at a time: those that turn, and
-  /// then the others.
+  static constexpr Index chunk = AngleTable::chunk;
+
+  /// Calls use(piece) for all pairs, some at a time: those that turn, and then the others.
   template <Real T, class Use>
-  [[gnu::always_inline]] void for_each_chunk(Position n, const Use& use) const {
-    T cosines[chunk];
-    T sines[chunk];
+  [[gnu::always_inline]] void for_each_piece(Position n, const Use& use) const {
+    constexpr Index most = 64;
+    T cosines[most];
+    T sines[most];
+    const auto piece = [&](Index begin, Index end) {
+      const auto [first, second] = pair(begin);
+      const Index step = layout_ == RopeLayout::interleaved ? 2 : 1;
+      return Piece<T>{begin, first, second, step, std::min(most, end - begin), cosines, sines};
+    };
     const Index turning = rotary_dim_ / 2;
-    const AngleTable::At angles = table_->at(n);
-    for (Index begin = 0; begin < turning; begin += chunk) {
-      angles.cos_sin(begin, cosines, sines);
-      use(pairs_from(begin), std::min(chunk, turning - begin), cosines, sines);
+    for (Index begin = 0; begin < turning; begin += most) {
+      const Piece<T> pairs = piece(begin, turning);
+      table_->cos_sin(n, begin, pairs.count, cosines, sines);
+      use(pairs);
     }
     if (turning == dim_ / 2) return;
-    std::fill_n(cosines, chunk, T(1));
-    std::fill_n(sines, chunk, T(0));
-    for (Index begin = turning; begin < dim_ / 2; begin += chunk) {
-      use(pairs_from(begin), std::min(chunk, dim_ / 2 - begin), cosines, sines);
-    }
-  }
-
-  Pairs pairs_from(Index number) const {
-    const auto [first, second] = pair(number);
-    return {number, first, second, layout_ == RopeLayout::interleaved ? 2 : 1};
-  }
-
-  /// `count` numbers, `step` apart, to a chunk and back. Whole chunks of neighbours are the rule,
-  /// and a loop of fixed length.
-  template <Real T>
-  [[gnu::always_inline]] static void gather(const T* from, Index step, Index count, T* to) {
-    if (step == 1 && count == chunk) {
-      for (Index i = 0; i < chunk; ++i) to[i] = from[i];
-    } else {
-      for (Index i = 0; i < chunk; ++i) to[i] = i < count ? from[i * step] : T(0);
-    }
-  }
-  template <Real T>
-  [[gnu::always_inline]] static void scatter(const T* from, T* to, Index step, Index count) {
-    if (step == 1 && count == chunk) {
-      for (Index i = 0; i < chunk; ++i) to[i] = from[i];
-    } else {
-      for (Index i = 0; i < count; ++i) to[i * step] = from[i];
-    }
+    std::fill_n(cosines, most, T(1));
+    std::fill_n(sines, most, T(0));
+    for (Index begin = turning; begin < dim_ / 2; begin += most) use(piece(begin, dim_ / 2));
   }
 
   void check(const RopeOptions& options) const {

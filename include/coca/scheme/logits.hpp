@@ -2,26 +2,15 @@
 
 #include <utility>
 
-#include "coca/core/elementary.hpp"
 #include "coca/scheme/scheme.hpp"
 
-/// Changes to a score after scaling and before the mask.
+/// Changes to a score after scaling, before the soft-cap and the mask.
 namespace coca::inline v0 {
 
 /// A struct with `T operator()(T score, const Site&) const`.
 template <class F, class T = float>
 concept LogitTransform = requires(const F& transform, T score, const Site& site) {
   { transform(score, site) } -> std::convertible_to<T>;
-};
-
-/// cap * tanh(score / cap) (Gemma 2): the score stays within (-cap, cap). cap > 0.
-struct SoftCap {
-  double cap;
-
-  template <Real T>
-  T operator()(T score, const Site&) const {
-    return static_cast<T>(cap) * detail::tanh_branchless(score / static_cast<T>(cap));
-  }
 };
 
 /// `Base` with `transform` applied to its scores, after the base's own transform if it has one.

@@ -1,5 +1,3 @@
-#pragma once
-
 #define EIGEN_USE_THREADS
 #include <chrono>
 #include <coca/coca.hpp>
@@ -8,7 +6,6 @@
 #include "mask.hpp"
 #include "run.hpp"
 
-/// The body of run, to be instantiated once per element type.
 namespace attend {
 
 inline coca::Rope make_rope(const Arguments& arguments, coca::Index head_dim) {
@@ -26,19 +23,24 @@ inline coca::Rope make_rope(const Arguments& arguments, coca::Index head_dim) {
   return coca::Rope(std::move(options));
 }
 
-/// Calls use(scheme) with the scheme the arguments name.
-template <class Use>
-void with_scheme(const Arguments& arguments, coca::Index head_dim, Use&& use) {
-  if (arguments.scheme == "dot") return use(coca::Dot{});
+/// For a program that must offer all schemes, one kernel to compile instead of eight.
+using AnyScheme =
+    coca::OneOf<coca::Dot, coca::Rotary, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
+                coca::CocaSlack<>, coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<>,
+                coca::CocaConstrained<coca::RawProjection>>;
+
+/// The scheme the arguments name.
+inline AnyScheme make_scheme(const Arguments& arguments, coca::Index head_dim) {
+  if (arguments.scheme == "dot") return coca::Dot{};
   const coca::Rope rope = make_rope(arguments, head_dim);
-  if (arguments.scheme == "rotary") return use(coca::Rotary{rope});
-  const auto with_key_form = [&](auto key_form) {
-    if (arguments.scheme == "coca-strict") return use(coca::CocaStrict{rope, key_form});
-    if (arguments.scheme == "coca-slack") return use(coca::CocaSlack{rope, key_form});
-    return use(coca::CocaConstrained{rope, key_form});
+  if (arguments.scheme == "rotary") return coca::Rotary{rope};
+  const auto coca_scheme = [&](auto key_form) -> AnyScheme {
+    if (arguments.scheme == "coca-strict") return coca::CocaStrict{rope, key_form};
+    if (arguments.scheme == "coca-slack") return coca::CocaSlack{rope, key_form};
+    return coca::CocaConstrained{rope, key_form};
   };
-  if (arguments.key_form == "t") return with_key_form(coca::NonNegativeT{});
-  return with_key_form(coca::RawProjection{});
+  if (arguments.key_form == "t") return coca_scheme(coca::NonNegativeT{});
+  return coca_scheme(coca::RawProjection{});
 }
 
 template <class T>
@@ -80,10 +82,8 @@ void run(const Arguments& arguments, const Inputs& inputs) {
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
   const auto start = std::chrono::steady_clock::now();
-  with_scheme(arguments, q.shape[3], [&](const auto& scheme) {
-    coca::attention(coca::TensorView<T>(out.data(), out_shape), q, k, v, scheme, mask, options,
-                    device);
-  });
+  coca::attention(coca::TensorView<T>(out.data(), out_shape), q, k, v,
+                  make_scheme(arguments, q.shape[3]), mask, options, device);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (arguments.verbose) {
     std::cerr << arguments.scheme << ", " << name_of(inputs.q.dtype) << ", " << q.shape[1]
@@ -103,5 +103,9 @@ void run(const Arguments& arguments, const Inputs& inputs) {
   }
   out_file.keep();
 }
+
+template void run<float>(const Arguments&, const Inputs&);
+template void run<double>(const Arguments&, const Inputs&);
+template void run<Eigen::half>(const Arguments&, const Inputs&);
 
 }  // namespace attend

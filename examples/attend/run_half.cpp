@@ -1,3 +1,0 @@
-#include "run_impl.hpp"
-
-template void attend::run<Eigen::half>(const Arguments&, const Inputs&);

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+
+#include "coca/core/scalar.hpp"
+#include "coca/core/view.hpp"
+
+/// Tensors whose element type is known when the program runs, not when it is compiled: one kernel
+/// serves float, bfloat16 and half in any combination.
+namespace coca::inline v0::detail {
+
+enum class ElementType : unsigned char { float32, float64, bfloat16, float16 };
+
+template <Element T>
+inline constexpr ElementType kElementType = std::same_as<T, float>    ? ElementType::float32
+                                            : std::same_as<T, double> ? ElementType::float64
+                                            : std::same_as<T, Eigen::bfloat16>
+                                                ? ElementType::bfloat16
+                                                : ElementType::float16;
+
+constexpr Index element_bytes(ElementType type) {
+  return type == ElementType::float64 ? 8 : type == ElementType::float32 ? 4 : 2;
+}
+
+/// A TensorView, its element type a value. Byte is std::byte, or const std::byte for an input.
+template <class Byte>
+struct AnyTensor {
+  Byte* data;
+  ElementType type;
+  std::array<Index, 4> shape;
+  std::array<Index, 4> strides;  ///< in elements
+
+  template <class T>
+  AnyTensor(const TensorView<T>& x)
+      : data(reinterpret_cast<Byte*>(x.data)),
+        type(kElementType<std::remove_const_t<T>>),
+        shape(x.shape),
+        strides(x.strides) {}
+
+  bool empty() const { return TensorView<Byte>(data, shape, strides).empty(); }
+};
+using AnyInput = AnyTensor<const std::byte>;
+using AnyOutput = AnyTensor<std::byte>;
+
+/// The tensors of a call.
+struct Tensors {
+  AnyOutput out;
+  AnyInput q;
+  AnyInput k;
+  AnyInput v;
+};
+
+/// Bytes of one element.
+template <class Byte>
+Index element_bytes(const AnyTensor<Byte>& x) {
+  return element_bytes(x.type);
+}
+template <class T, int Rank>
+constexpr Index element_bytes(const View<T, Rank>&) {
+  return static_cast<Index>(sizeof(T));
+}
+
+}  // namespace coca::inline v0::detail

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <concepts>
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "coca/scheme/scheme.hpp"
+
+namespace coca::inline v0 {
+
+/// One of several schemes, chosen when the program runs: one kernel to compile where a program must
+/// offer them all. Its maps are called through the choice, token by token, and so are a little slower
+/// than the scheme's own. For schemes that change no logits.
+template <class... S>
+class OneOf : public SchemeDefaults {
+ public:
+  template <class Chosen>
+    requires(std::same_as<Chosen, S> || ...)
+  OneOf(Chosen scheme) : scheme_(std::move(scheme)) {}
+
+  Index key_dim(Index query_dim) const {
+    return std::visit([&](const auto& s) -> Index { return s.key_dim(query_dim); }, scheme_);
+  }
+  Index score_dim(Index query_dim) const {
+    return std::visit([&](const auto& s) -> Index { return s.score_dim(query_dim); }, scheme_);
+  }
+  void check(Index query_dim) const {
+    std::visit([&](const auto& s) { s.check(query_dim); }, scheme_);
+  }
+  template <Real T>
+  void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
+    std::visit([&](const auto& s) { s.map_query(q, at, phi); }, scheme_);
+  }
+  template <Real T>
+  void map_key(std::span<const T> k, const Token& at, std::span<T> psi) const {
+    std::visit([&](const auto& s) { s.map_key(k, at, psi); }, scheme_);
+  }
+  template <Real T>
+  const char* key_defect(std::span<const T> k) const {
+    return std::visit(
+        [&](const auto& s) -> const char* {
+          if constexpr (requires { s.key_defect(k); }) {
+            return s.key_defect(k);
+          } else {
+            return nullptr;
+          }
+        },
+        scheme_);
+  }
+
+ private:
+  static_assert(!(TransformsLogits<S, float> || ...),
+                "coca::OneOf: a scheme that changes logits must be named when it is compiled");
+  std::variant<S...> scheme_;
+};
+
+}  // namespace coca::inline v0

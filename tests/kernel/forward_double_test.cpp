@@ -1,0 +1,6 @@
+#include "kernel/forward_cases.hpp"
+#include "support/catch.hpp"
+
+TEST_CASE("the kernel is the reference: double", "[kernel]") {
+  test::compare_any_forms<double>(1000, 15);
+}

@@ -1,9 +1,0 @@
-#include "kernel/forward_cases.hpp"
-#include "support/catch.hpp"
-
-TEST_CASE("the kernel is the reference: bfloat16", "[kernel]") {
-  test::compare_all_forms<Eigen::bfloat16>(3000, 8);
-}
-TEST_CASE("the kernel is the reference: half", "[kernel]") {
-  test::compare_all_forms<Eigen::half>(4000, 8);
-}
