@@ -3,7 +3,10 @@
 /// All of coca. Each header also stands alone.
 
 #include "coca/attention.hpp"
+#include "coca/cache/paged_cache.hpp"
+#include "coca/cache/rolling_cache.hpp"
 #include "coca/core/version.hpp"
+#include "coca/decode.hpp"
 #include "coca/kernel/merge.hpp"
 #include "coca/mask/causal.hpp"
 #include "coca/mask/full.hpp"

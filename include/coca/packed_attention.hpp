@@ -10,22 +10,9 @@
 /// The front door for sequences of different lengths, packed one behind the other.
 namespace coca::inline v0 {
 
-/// Whether X can stand for a [tokens, heads, head_dim] tensor.
-template <class X>
-concept PackedLike = detail::Viewable<std::remove_cvref_t<X>> &&
-    (detail::RankOf<ViewOf<X>>::value == 3);
-
 namespace detail {
 
-/// The four-axis view, of one batch entry, of a PackedLike.
-template <PackedLike X>
-constexpr auto packed_view(X&& x) {
-  const auto any = view(x);
-  using T = typename ValueOf<std::remove_const_t<decltype(any)>>::type;
-  return TensorView<T>(
-      any.data, {1, any.shape[0], any.shape[1], any.shape[2]},
-      {any.shape[0] * any.strides[0], any.strides[0], any.strides[1], any.strides[2]});
-}
+inline constexpr std::string_view kPackedKeyWidth = "k.shape[2] (width of the key operand)";
 
 inline void check_starts(std::string_view name, const SequenceStarts& starts, Index tokens) {
   if (starts.size() == 0) reject(name, "empty", "0 and more");
@@ -81,7 +68,7 @@ void run_packed(const Tensors& tensors, const SequenceStarts& query_starts,
                 const SequenceStarts& key_starts, const S& scheme, const M& mask,
                 const AttentionOptions& options, const D& device) {
   const AttentionShape shape = check_tensors(tensors, true);
-  check_scheme<T>(scheme, tensors.k, shape.query_dim, true);
+  check_scheme<T>(scheme, tensors.k.shape[3], shape.query_dim, kPackedKeyWidth);
   check_sequences(query_starts, key_starts, shape);
   check_packed_options(options);
   const Sequences sequences = packed_sequences(query_starts, key_starts);
@@ -133,7 +120,7 @@ std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
   const detail::AnyInput keys = detail::packed_view(k);
   const AttentionShape shape =
       detail::check_inputs(detail::packed_view(q), keys, detail::packed_view(v), true);
-  detail::check_scheme<T>(scheme, keys, shape.query_dim, true);
+  detail::check_scheme<T>(scheme, keys.shape[3], shape.query_dim, detail::kPackedKeyWidth);
   detail::check_sequences(query_starts, key_starts, shape);
   return detail::sequences_bytes<T>(detail::packed_sequences(query_starts, key_starts), shape,
                                     scheme.score_dim(shape.query_dim), keys.shape[3], device);

@@ -11,18 +11,12 @@
 /// serves float, bfloat16 and half in any combination.
 namespace coca::inline v0::detail {
 
-enum class ElementType : unsigned char { float32, float64, bfloat16, float16 };
-
 template <Element T>
-inline constexpr ElementType kElementType = std::same_as<T, float>    ? ElementType::float32
-                                            : std::same_as<T, double> ? ElementType::float64
-                                            : std::same_as<T, Eigen::bfloat16>
-                                                ? ElementType::bfloat16
-                                                : ElementType::float16;
-
-constexpr Index element_bytes(ElementType type) {
-  return type == ElementType::float64 ? 8 : type == ElementType::float32 ? 4 : 2;
-}
+inline constexpr ElementType kElementType =
+    std::same_as<T, float>             ? ElementType::float32
+    : std::same_as<T, double>          ? ElementType::float64
+    : std::same_as<T, Eigen::bfloat16> ? ElementType::bfloat16
+                                       : ElementType::float16;
 
 /// A TensorView, its element type a value. Byte is std::byte, or const std::byte for an input.
 template <class Byte>
@@ -31,6 +25,10 @@ struct AnyTensor {
   ElementType type;
   std::array<Index, 4> shape;
   std::array<Index, 4> strides;  ///< in elements
+
+  AnyTensor(Byte* first, ElementType element, const std::array<Index, 4>& extents,
+            const std::array<Index, 4>& steps)
+      : data(first), type(element), shape(extents), strides(steps) {}
 
   template <class T>
   AnyTensor(const TensorView<T>& x)
@@ -55,7 +53,7 @@ struct Tensors {
 /// Bytes of one element.
 template <class Byte>
 Index element_bytes(const AnyTensor<Byte>& x) {
-  return element_bytes(x.type);
+  return coca::element_bytes(x.type);
 }
 template <class T, int Rank>
 constexpr Index element_bytes(const View<T, Rank>&) {

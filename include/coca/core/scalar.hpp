@@ -20,6 +20,23 @@ template <class T>
 concept Element = std::same_as<T, float> || std::same_as<T, double> ||
     std::same_as<T, Eigen::bfloat16> || std::same_as<T, Eigen::half>;
 
+/// The same and int8, where what a tensor or a cache holds is known when the program runs.
+enum class ElementType : unsigned char { float32, float64, bfloat16, float16, int8 };
+
+/// Bytes of one element.
+constexpr Index element_bytes(ElementType type) {
+  switch (type) {
+    case ElementType::float64:
+      return 8;
+    case ElementType::float32:
+      return 4;
+    case ElementType::int8:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
 /// What the library computes in.
 template <class T>
 concept Real = std::same_as<T, float> || std::same_as<T, double>;

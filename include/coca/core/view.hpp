@@ -176,6 +176,25 @@ constexpr auto tensor_view(X&& x) {
   }
 }
 
+/// Whether X can stand for a [tokens, heads, head_dim] tensor.
+template <class X>
+concept PackedLike = detail::Viewable<std::remove_cvref_t<X>> &&
+    (detail::RankOf<ViewOf<X>>::value == 3);
+
+namespace detail {
+
+/// The four-axis view, of one batch entry, of a PackedLike.
+template <PackedLike X>
+constexpr auto packed_view(X&& x) {
+  const auto any = view(x);
+  using T = typename ValueOf<std::remove_const_t<decltype(any)>>::type;
+  return TensorView<T>(
+      any.data, {1, any.shape[0], any.shape[1], any.shape[2]},
+      {any.shape[0] * any.strides[0], any.strides[0], any.strides[1], any.strides[2]});
+}
+
+}  // namespace detail
+
 /// The element type behind a TensorLike, without const.
 template <class X>
 using ElementOf = std::remove_const_t<typename detail::ValueOf<ViewOf<X>>::type>;

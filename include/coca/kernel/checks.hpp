@@ -72,7 +72,8 @@ void check_output(std::string_view name, const X& x) {
 template <class Out, class In>
 void check_apart(std::string_view out_name, const Out& out, std::string_view in_name,
                  const In& in) {
-  if (out.empty() || in.empty()) return;
+  // A tensor of shapes alone stands for a cache.
+  if (out.empty() || in.empty() || in.data == nullptr) return;
   const auto [out_begin, out_end] = address_range(out);
   const auto [in_begin, in_end] = address_range(in);
   if (out_begin < in_end && in_begin < out_end) {
@@ -118,13 +119,10 @@ inline AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, const A
   return shape;
 }
 
-inline AttentionShape check_tensors(const Tensors& tensors, bool packed = false) {
+/// That the output has the shape that follows from the inputs, and memory of its own.
+inline void check_result(const Tensors& tensors, const AttentionShape& shape, bool packed = false) {
   const auto& [out, q, k, v] = tensors;
   check_output("out", out);
-  check_view("q", q);
-  check_view("k", k);
-  check_view("v", v);
-  const AttentionShape shape = check_inputs(q, k, v, packed);
   const auto text = [packed](const std::array<Index, 4>& extents) {
     return list_text(std::span(extents).subspan(packed ? 1 : 0));
   };
@@ -137,12 +135,22 @@ inline AttentionShape check_tensors(const Tensors& tensors, bool packed = false)
   check_apart("out", out, "q", q);
   check_apart("out", out, "k", k);
   check_apart("out", out, "v", v);
+}
+
+inline AttentionShape check_tensors(const Tensors& tensors, bool packed = false) {
+  check_extents("out", tensors.out);
+  check_view("q", tensors.q);
+  check_view("k", tensors.k);
+  check_view("v", tensors.v);
+  const AttentionShape shape = check_inputs(tensors.q, tensors.k, tensors.v, packed);
+  check_result(tensors, shape, packed);
   return shape;
 }
 
 /// That the scheme takes queries and key operands this wide, and says how wide its maps are.
 template <Real T, class S>
-void check_scheme(const S& scheme, const AnyInput& k, Index query_dim, bool packed = false) {
+void check_scheme(const S& scheme, Index key_width, Index query_dim,
+                  std::string_view name = "k.shape[3] (width of the key operand)") {
   scheme.check(query_dim);
   const auto width = static_cast<Index>(scheme.score_dim(query_dim));
   if (width < 1) reject("scheme.score_dim", std::to_string(width), "1 or more");
@@ -153,9 +161,8 @@ void check_scheme(const S& scheme, const AnyInput& k, Index query_dim, bool pack
     require_equal("scheme.score_dim", width, static_cast<Index>(scheme.key_dim(query_dim)),
                   "key_dim, as it keeps keys as they are");
   }
-  require_equal(
-      packed ? "k.shape[2] (width of the key operand)" : "k.shape[3] (width of the key operand)",
-      k.shape[3], static_cast<Index>(scheme.key_dim(query_dim)), "what the scheme takes");
+  require_equal(name, key_width, static_cast<Index>(scheme.key_dim(query_dim)),
+                "what the scheme takes");
 }
 
 /// That memory to be written lies apart from the tensors.

@@ -8,6 +8,7 @@
 
 #include "coca/core/scalar.hpp"
 #include "coca/core/workspace.hpp"
+#include "coca/kernel/query_rows.hpp"
 #include "coca/kernel/sequences.hpp"
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/mask/mask.hpp"
@@ -15,65 +16,31 @@
 /// How a call of the forward kernel is cut into work items, and the memory that takes.
 namespace coca::inline v0::detail {
 
-/// Rows in a tile, whole groups of them: 60 x 128 scores are 30 KB of float.
-inline constexpr Index kTileRows = 10 * kRowGroup;
-
-/// Widths of a call.
-struct ForwardWidths {
-  Index score;   ///< of phi and psi
-  Index value;   ///< of values
-  Index sums;    ///< of values, in whole vectors
-  Index vector;  ///< of the engine
-  Index token;   ///< of the widest operand
-
-  template <Real T>
-  ForwardWidths(const TileEngine<T>& engine, const AttentionShape& shape, Index score_dim,
-                Index key_dim)
-      : score(score_dim),
-        value(shape.value_dim),
-        sums((shape.value_dim + engine.vector - 1) / engine.vector * engine.vector),
-        vector(engine.vector),
-        token(std::max({shape.query_dim, key_dim, shape.value_dim})) {}
-};
-
 /// One worker's memory, of a size that does not depend on the length of the sequence.
 template <Real T>
-struct ForwardBuffers {
-  T* queries;     ///< block rows x score
-  T* sums;        ///< block rows x (sums + vector)
-  T* maxima;      ///< block rows
+struct ForwardBuffers : TileBuffers<T> {
   T* keys;        ///< kTileKeys x score, in panels
   T* values;      ///< kTileKeys x sums, in panels
-  T* scores;      ///< kTileRows x kTileKeys
   T* key_rows;    ///< kPackKeys x score, before they become panels
   T* value_rows;  ///< kPackKeys x value, likewise
-  T* scratch;     ///< one token
 
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : queries(carver.take<T>(rows * widths.score)),
-        sums(carver.take<T>(rows * (widths.sums + widths.vector))),
-        maxima(carver.take<T>(rows)),
+      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
+                       .sums = carver.take<T>(rows * widths.row()),
+                       .maxima = carver.take<T>(rows)},
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
-        scores(carver.take<T>(kTileRows * kTileKeys)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),
-        value_rows(carver.take<T>(kPackKeys * widths.value)),
-        scratch(carver.take<T>(widths.token)) {}
+        value_rows(carver.take<T>(kPackKeys * widths.value)) {
+    this->scores = carver.take<T>(kTileRows * kTileKeys);
+    this->scratch = carver.take<T>(widths.token);
+  }
 
   static std::size_t bytes(Index rows, const ForwardWidths& widths) {
     Carver measure;
     ForwardBuffers(measure, rows, widths);
     return measure.bytes();
   }
-};
-
-/// The rows of one work item: those of one sequence and key head from begin to end, where row r is
-/// query r / group, head r % group of the group.
-struct ForwardItem {
-  Sequence sequence;
-  Index key_head;
-  Index begin;
-  Index end;
 };
 
 /// How a call is cut into work items. A row's result does not depend on its item, so the cut may
@@ -129,11 +96,11 @@ class ForwardPlan {
   }
 
   /// How many numbers `order` needs.
-  Index order_size() const { return sequences_.packed() ? 2 * sequences_.count : 0; }
+  Index order_size() const { return sequences_.alike() ? 0 : 2 * sequences_.count; }
 
   /// Makes items ready, the largest first: what is handed out last should be small.
   void order(Index* memory) {
-    if (!sequences_.packed()) return;
+    if (sequences_.alike()) return;
     order_ = memory;
     ends_ = memory + sequences_.count;
     for (Index s = 0; s < sequences_.count; ++s) order_[s] = s;
@@ -168,7 +135,7 @@ class ForwardPlan {
   std::invoke_result_t<const F&, Index> sum(const F& f) const {
     using Sum = std::invoke_result_t<const F&, Index>;
     if (sequences_.count == 0) return Sum(0);
-    if (!sequences_.packed()) return static_cast<Sum>(sequences_.count) * f(0);
+    if (sequences_.alike()) return static_cast<Sum>(sequences_.count) * f(0);
     Sum total = 0;
     for (Index s = 0; s < sequences_.count; ++s) total += f(s);
     return total;
@@ -182,7 +149,7 @@ class ForwardPlan {
       return std::max<Index>((rows + kTileRows - 1) / kTileRows, 2) * kTileRows;
     };
     const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
-    const Index longest = sequences_.packed() ? total_rows / key_heads_ : rows(0);
+    const Index longest = sequences_.alike() ? rows(0) : total_rows / key_heads_;
     return std::min(
         {longest, whole_tiles(kBlockBytes / row_bytes), whole_tiles(total_rows / items)});
   }
@@ -201,7 +168,7 @@ class ForwardPlan {
 
   /// The sequence of a block, and how many of the sequence's blocks come before it.
   std::pair<Index, Index> place_of(Index block) const {
-    if (!sequences_.packed()) return {block / blocks(0), block % blocks(0)};
+    if (sequences_.alike()) return {block / blocks(0), block % blocks(0)};
     const Index* end = std::upper_bound(ends_, ends_ + sequences_.count, block);
     const Index s = order_[end - ends_];
     return {s, block - (*end - blocks(s))};
@@ -213,7 +180,7 @@ class ForwardPlan {
   Index rows_per_block_ = 1;
   Index blocks_ = 0;
   int workers_ = 1;
-  Index* order_ = nullptr;  ///< packed sequences, the longest first
+  Index* order_ = nullptr;  ///< sequences of different lengths, the longest first
   Index* ends_ = nullptr;   ///< blocks up to and with each of them
 };
 

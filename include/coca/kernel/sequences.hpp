@@ -2,6 +2,7 @@
 
 #include "coca/core/scalar.hpp"
 #include "coca/core/sequence_starts.hpp"
+#include "coca/kernel/panels.hpp"
 
 /// The sequences of a call: how its tensors hold them.
 namespace coca::inline v0::detail {
@@ -14,10 +15,12 @@ struct Sequence {
   Index first_key = 0;
   Index queries = 0;  ///< how many tokens
   Index keys = 0;
-  Position query_offset = 0;  ///< position of its first query
+  Position query_offset = 0;              ///< position of its first query
+  const PanelSequence* cached = nullptr;  ///< its keys and values, if they are in a cache
 };
 
-/// All of them: one for each batch entry, or packed one behind the other in a single entry.
+/// All of them: one for each batch entry, or packed one behind the other in a single entry; or one
+/// for each batch entry of the queries, with keys in a cache.
 struct Sequences {
   Index count = 0;
   Index queries = 0;  ///< of each, where they are not packed
@@ -25,16 +28,24 @@ struct Sequences {
   Position first_query = 0;
   const SequenceStarts* query_starts = nullptr;  ///< null, where they are not packed
   const SequenceStarts* key_starts = nullptr;
+  const PanelSequence* cached = nullptr;  ///< those of a cache; null, where there is none ...
+  const Index* ids = nullptr;             ///< ... and which of them each is
 
   bool packed() const { return query_starts != nullptr; }
+  /// Whether they are all of the same lengths.
+  bool alike() const { return query_starts == nullptr && cached == nullptr; }
 
   Sequence operator()(Index s) const {
-    if (!packed()) return {s, s, 0, 0, queries, keys, first_query};
+    if (alike()) return {s, s, 0, 0, queries, keys, first_query};
+    // In all others the last query stands where the last key does.
+    if (cached != nullptr) {
+      const PanelSequence& own = cached[ids[s]];
+      return {s, s, 0, 0, queries, own.tokens(), own.tokens() - queries, &own};
+    }
     const Index query = (*query_starts)[s];
     const Index key = (*key_starts)[s];
     const Index own_queries = (*query_starts)[s + 1] - query;
     const Index own_keys = (*key_starts)[s + 1] - key;
-    // The last query stands where the last key does.
     return {s, 0, query, key, own_queries, own_keys, own_keys - own_queries};
   }
 };

@@ -26,6 +26,9 @@ inline constexpr Index kTileKeys = 128;
 /// Keys that are packed at a time: whole vectors of every instruction set.
 inline constexpr Index kPackKeys = 16;
 
+/// Tokens in a panel of a cache (kernel/panels.hpp).
+inline constexpr Index kPanelTokens = 16;
+
 /// Rows whose sums are in registers at a time: 6 x 4 vectors of 32 registers, 6 x 2 of 16, beside
 /// what is loaded.
 inline constexpr Index kRowGroup = 6;
@@ -76,6 +79,15 @@ struct TileEngine {
   void (*few_values)(const T* weights, const T* const* values, T* sums, Index rows, Index keys,
                      Index dim, Index columns);
 
+  /// The same two products with a panel of a cache: scores of all its keys, coordinate by coordinate
+  /// kPanelTokens side by side; and of some values, row by row `stride` apart.
+  void (*panel_scores)(const T* queries, const T* keys, T* scores, Index rows, Index depth);
+  void (*panel_values)(const T* weights, const T* values, Index stride, T* sums, Index rows,
+                       Index keys, Index columns);
+
+  /// x[rows x count], kTileKeys apart, times a factor for each column.
+  void (*scale_columns)(T* x, Index rows, Index count, const float* factors);
+
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
 };
@@ -83,6 +95,7 @@ struct TileEngine {
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
 /// it rounds to nearest, ties to even.
 struct NarrowEngine {
+  void (*widen_int8)(const std::int8_t* from, float* to, Index count);
   void (*widen_half)(const std::uint16_t* from, float* to, Index count);
   void (*widen_bfloat16)(const std::uint16_t* from, float* to, Index count);
   void (*scale_to_half)(const float* from, std::uint16_t* to, Index count, float factor);

@@ -26,6 +26,11 @@ struct NonNegativeT {
                                          std::span<T> psi, const F& f) {
     rope.map_halves(n, t.data(), psi.data(), f);
   }
+  template <Real T, class F>
+  [[gnu::always_inline]] static void map_panel(const Rope& rope, const T* t, Index first, T* psi,
+                                               const F& f) {
+    rope.map_panel_halves(first, t, psi, f);
+  }
   template <Real T>
   static const char* defect(std::span<const T> t) {
     for (const T value : t) {
@@ -44,15 +49,26 @@ struct RawProjection {
   template <Real T, class F>
   [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> x, Position n,
                                          std::span<T> psi, const F& f) {
-    rope.map_pairs(n, x.data(), psi.data(), [&](T a, T b, T cosine, T sine, T& first, T& second) {
-      const T mean = (a + b) / 2;
-      const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
-      f(t, cosine, sine, first, second);
-    });
+    rope.map_pairs(n, x.data(), psi.data(), of_mean<T>(f));
+  }
+  template <Real T, class F>
+  [[gnu::always_inline]] static void map_panel(const Rope& rope, const T* x, Index first, T* psi,
+                                               const F& f) {
+    rope.map_panel_pairs(first, x, psi, of_mean<T>(f));
   }
   template <Real T>
   static const char* defect(std::span<const T>) {
     return nullptr;
+  }
+
+ private:
+  template <Real T, class F>
+  [[gnu::always_inline]] static auto of_mean(const F& f) {
+    return [&f](T a, T b, T cosine, T sine, T & first, T & second) __attribute__((always_inline)) {
+      const T mean = (a + b) / 2;
+      const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
+      f(t, cosine, sine, first, second);
+    };
   }
 };
 
@@ -88,10 +104,18 @@ class CocaDual : public Coca<KeyForm> {
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
-      x = t * (cosine - sine);
-      y = t * (cosine + sine);
-    });
+    KeyForm::map(this->rope_, key, at.position, psi, psi_pair<T>);
+  }
+  template <Real T>
+  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
+    KeyForm::map_panel(this->rope_, keys, first, psi, psi_pair<T>);
+  }
+
+ private:
+  template <Real T>
+  [[gnu::always_inline]] static void psi_pair(T t, T cosine, T sine, T& x, T& y) {
+    x = t * (cosine - sine);
+    y = t * (cosine + sine);
   }
 };
 
@@ -121,10 +145,18 @@ class CocaStrict : public detail::Coca<KeyForm> {
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
-      x = t * cosine;
-      y = t * sine;
-    });
+    KeyForm::map(this->rope_, key, at.position, psi, psi_pair<T>);
+  }
+  template <Real T>
+  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
+    KeyForm::map_panel(this->rope_, keys, first, psi, psi_pair<T>);
+  }
+
+ private:
+  template <Real T>
+  [[gnu::always_inline]] static void psi_pair(T t, T cosine, T sine, T& x, T& y) {
+    x = t * cosine;
+    y = t * sine;
   }
 };
 

@@ -32,6 +32,11 @@ class Rotary : public SchemeDefaults {
     turn(k, at.position, psi);
   }
 
+  template <Real T>
+  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
+    rope_.map_panel_pairs(first, keys, psi, turn_pair<T>);
+  }
+
  private:
   template <Real T>
   [[gnu::always_inline]] void turn(std::span<const T> x, Position n, std::span<T> rotated) const {

@@ -88,6 +88,18 @@ concept KeepsKeys = requires(const S& scheme, std::span<const T> k, const Token&
   { scheme.map_key(k, token, psi) } -> std::same_as<Unchanged>;
 };
 
+/// A scheme whose psi turns with the position, psi(k, n) = R_n psi(k, 0), R that of `rope()`, and grows
+/// with the key, psi(s k, n) = s psi(k, n) for s > 0. Then
+///     phi(q, m) . psi(k, b + i) = (R_-b phi(q, m)) . psi(k, i),
+/// so that decoding may map keys at small positions, 16 at a time, and turn the query instead:
+/// map_key_panel(keys, first, psi) writes psi(k_l, first + l) of 16 keys side by side, coordinate i of
+/// key l at [16 i + l].
+template <class S, class T>
+concept TurnsKeys = requires(const S& scheme, const T* keys, Index first, T* psi) {
+  scheme.rope().dim();
+  scheme.map_key_panel(keys, first, psi);
+};
+
 /// A scheme that changes scores one by one.
 template <class S, class T>
 concept TransformsLogits = requires(const S& scheme, T score, const Site& site) {

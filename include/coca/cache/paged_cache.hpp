@@ -1,0 +1,244 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "coca/cache/cache_options.hpp"
+#include "coca/cache/page_pool.hpp"
+#include "coca/cache/sequence_table.hpp"
+#include "coca/cache/token_store.hpp"
+#include "coca/core/any_tensor.hpp"
+#include "coca/core/error.hpp"
+#include "coca/core/view.hpp"
+#include "coca/kernel/panels.hpp"
+
+namespace coca::inline v0 {
+
+/// A pool has no page left for what was to be added. Nothing has changed.
+class CacheFull : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// How a PagedCache divides its memory.
+struct PageOptions {
+  Index page_tokens = 64;  ///< tokens in a page, a multiple of 16
+  Index pages = 0;         ///< at most so many; 0: as many as there is memory for
+};
+
+/// Keys and values of many sequences in pages of a fixed size (Kwon et al. 2023, PagedAttention):
+/// sequences grow page by page, nothing that is stored is moved, and sequences that begin with the
+/// same tokens share the pages of them, until one writes into a page and gets a copy of its own.
+///
+/// Sequences are known by the numbers that add and fork return. Throws std::invalid_argument for
+/// options out of range, a sequence that is not there, and tensors that do not fit; CacheFull where
+/// the pool has no page left; nothing has changed then. Not for use by several threads at a time,
+/// except for reading.
+class PagedCache {
+ public:
+  explicit PagedCache(const CacheOptions& options, const PageOptions& pages = {})
+      : layout_{options.key_heads, options.key_dim, options.value_dim,
+                pages.page_tokens / detail::kPanelTokens, options.type},
+        pool_((detail::check_cache(options), check(pages), layout_.page_bytes()), pages.pages),
+        store_(layout_) {}
+
+  PagedCache(const PagedCache&) = delete;
+  PagedCache& operator=(const PagedCache&) = delete;
+
+  /// A new sequence, without tokens.
+  SequenceId add() { return table_.add({}); }
+
+  /// A new sequence with the tokens of another one. Pages are shared.
+  SequenceId fork(SequenceId from) {
+    table_.check(from);
+    Pages pages = table_.held(from);
+    for (std::byte* page : pages) pool_.share(page);
+    const detail::PanelSequence old = table_.view(from);
+    const SequenceId id = table_.add(std::move(pages));
+    table_.view(id) = old;
+    refresh(id, length(from));
+    return id;
+  }
+
+  /// Forgets a sequence.
+  void drop(SequenceId sequence) {
+    table_.check(sequence);
+    for (std::byte* page : table_.held(sequence)) pool_.give_back(page);
+    table_.drop(sequence);
+  }
+
+  /// Keeps the first `length` tokens of a sequence, of as many or more: what speculative decoding
+  /// does with rejected tokens.
+  void truncate(SequenceId sequence, Index length) {
+    table_.check(sequence);
+    if (length < 0 || length > this->length(sequence)) {
+      detail::reject("length", std::to_string(length),
+                     "from 0 to the " + std::to_string(this->length(sequence)) +
+                         " tokens of the sequence");
+    }
+    Pages& pages = table_.held(sequence);
+    while (static_cast<Index>(pages.size()) > pages_for(length)) {
+      pool_.give_back(pages.back());
+      pages.pop_back();
+    }
+    refresh(sequence, length);
+    if (length == 0) table_.view(sequence).finite = true;
+  }
+
+  /// Adds tokens to the end of a sequence: k [tokens, key heads, key_dim] and v [tokens, key heads,
+  /// value_dim], of any strides, in float, bfloat16 or half, or in double for a cache of float64.
+  template <PackedLike K, PackedLike V>
+  void append(SequenceId sequence, const K& k, const V& v) {
+    append_tokens({&sequence, 1}, detail::packed_view(k), detail::packed_view(v), true);
+  }
+
+  /// Adds as many tokens to each of several sequences: k [sequences, tokens, key heads, key_dim] and
+  /// v likewise.
+  template <TensorLike K, TensorLike V>
+  void append(std::span<const SequenceId> sequences, const K& k, const V& v) {
+    append_tokens(sequences, tensor_view(k), tensor_view(v), false);
+  }
+
+  /// The tokens of a sequence, as plain tensors [tokens, key heads, width]; append takes them back.
+  template <PackedLike K, PackedLike V>
+  void read(SequenceId sequence, K&& k, V&& v) const {
+    table_.check(sequence);
+    detail::read_tokens(layout_, table_.view(sequence), detail::packed_view(k),
+                        detail::packed_view(v));
+  }
+
+  /// Tokens of a sequence.
+  Index length(SequenceId sequence) const {
+    table_.check(sequence);
+    return table_.view(sequence).tokens();
+  }
+  /// Bytes of all pages, those kept for later included.
+  std::size_t bytes() const { return pool_.bytes(); }
+  /// What a token takes, of all heads.
+  Index token_bytes() const { return layout_.heads * layout_.token_bytes(); }
+  /// Pages that hold tokens.
+  Index pages_used() const { return pool_.used(); }
+  /// How many more there may be.
+  Index pages_left() const { return pool_.left(); }
+
+  /// For the kernels: how pages are laid out, and what is in them.
+  const detail::PanelLayout& layout() const { return layout_; }
+  const detail::PanelSequence* sequences() const { return table_.views(); }
+  void check_sequences(std::span<const SequenceId> ids) const {
+    detail::check_ids(table_, ids, false);
+  }
+
+ private:
+  using Pages = std::vector<std::byte*>;
+
+  static void check(const PageOptions& options) {
+    if (options.page_tokens < 1 || options.page_tokens % detail::kPanelTokens != 0) {
+      detail::reject("pages.page_tokens", std::to_string(options.page_tokens),
+                     "a multiple of " + std::to_string(detail::kPanelTokens));
+    }
+    if (options.pages < 0) detail::reject("pages.pages", std::to_string(options.pages), "0 or more");
+  }
+
+  Index pages_for(Index tokens) const {
+    return (tokens + layout_.page_tokens() - 1) / layout_.page_tokens();
+  }
+  void refresh(SequenceId sequence, Index tokens) {
+    table_.view(sequence).runs[0] = {table_.held(sequence).data(), 0, tokens, 0};
+  }
+
+  /// The page that new tokens of a sequence go into, if it has room and others hold it too.
+  std::byte* shared_last_page(SequenceId sequence) const {
+    const Pages& pages = table_.held(sequence);
+    const Index tokens = table_.view(sequence).tokens();
+    if (tokens % layout_.page_tokens() == 0 || !pool_.shared(pages.back())) return nullptr;
+    return pages.back();
+  }
+
+  /// Pages that must be there before `tokens` can be added to each of some sequences.
+  Index pages_wanted(std::span<const SequenceId> sequences, Index tokens) const {
+    Index wanted = 0;
+    std::unordered_map<std::byte*, Index> copies;
+    for (const SequenceId sequence : sequences) {
+      const Index held = static_cast<Index>(table_.held(sequence).size());
+      wanted += pages_for(table_.view(sequence).tokens() + tokens) - held;
+      // The last of its holders may write into a page as it is.
+      std::byte* page = shared_last_page(sequence);
+      if (page != nullptr && copies[page] + 1 < pool_.users(page)) {
+        ++copies[page];
+        ++wanted;
+      }
+    }
+    return wanted;
+  }
+
+  void append_tokens(std::span<const SequenceId> sequences, const detail::AnyInput& k,
+                     const detail::AnyInput& v, bool packed) {
+    detail::check_ids(table_, sequences, true);
+    detail::check_tokens(layout_, k, v, static_cast<Index>(sequences.size()), packed);
+    const Index tokens = k.shape[1];
+    if (tokens == 0) return;
+    const Index wanted = pages_wanted(sequences, tokens);
+    if (wanted > pool_.left()) {
+      throw CacheFull("coca: the cache has " + std::to_string(pool_.left()) +
+                      " pages left, and these tokens take " + std::to_string(wanted));
+    }
+    // All memory is taken before anything changes.
+    Pages fresh;
+    fresh.reserve(static_cast<std::size_t>(wanted));
+    try {
+      for (Index i = 0; i < wanted; ++i) fresh.push_back(pool_.take());
+      for (const SequenceId sequence : sequences) {
+        table_.held(sequence).reserve(
+            static_cast<std::size_t>(pages_for(table_.view(sequence).tokens() + tokens)));
+        refresh(sequence, table_.view(sequence).tokens());
+      }
+    } catch (...) {
+      for (std::byte* page : fresh) pool_.give_back(page);
+      throw;
+    }
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      const SequenceId sequence = sequences[i];
+      Pages& pages = table_.held(sequence);
+      const Index before = table_.view(sequence).tokens();
+      const auto take = [&] {
+        std::byte* page = fresh.back();
+        fresh.pop_back();
+        return page;
+      };
+      if (std::byte* page = shared_last_page(sequence)) {
+        pages.back() = take();
+        std::memcpy(pages.back(), page, layout_.page_bytes());
+        pool_.give_back(page);
+      }
+      while (static_cast<Index>(pages.size()) < pages_for(before + tokens)) pages.push_back(take());
+      refresh(sequence, before + tokens);
+      detail::PanelSequence& view = table_.view(sequence);
+      for (Index token = 0; token < tokens; ++token) {
+        const bool finite = store_.write(k, v, static_cast<Index>(i), token,
+                                         view.place(layout_, before + token));
+        view.finite = view.finite && finite;
+      }
+    }
+  }
+
+  detail::PanelLayout layout_;
+  detail::PagePool pool_;
+  detail::TokenStore store_;
+  detail::SequenceTable<Pages> table_;
+};
+
+/// Keys and values of sequences that grow as long as there is memory: a PagedCache of large pages
+/// and no limit.
+class GrowingCache : public PagedCache {
+ public:
+  explicit GrowingCache(const CacheOptions& options) : PagedCache(options, {.page_tokens = 256}) {}
+};
+
+}  // namespace coca::inline v0

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+
+#include "coca/attention.hpp"
+#include "coca/cache/cache_options.hpp"
+#include "coca/kernel/decode.hpp"
+#include "coca/mask/causal.hpp"
+
+/// The front door for keys and values in a cache.
+namespace coca::inline v0 {
+
+/// A GrowingCache, PagedCache or RollingCache.
+template <class C>
+concept KeyValueCache = requires(const C& cache, std::span<const SequenceId> ids) {
+  cache.layout().key_dim;
+  cache.sequences()->tokens();
+  cache.check_sequences(ids);
+};
+
+namespace detail {
+
+/// The shapes that a call with tensors in place of the cache would have. Keys of different sequences
+/// are of different lengths: the longest counts.
+inline Tensors cached_tensors(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
+                              Index keys) {
+  const auto absent = [&](Index dim) {
+    return AnyInput(nullptr, layout.type, {q.shape[0], keys, layout.heads, dim}, {});
+  };
+  return {out, q, absent(layout.key_dim), absent(layout.value_dim)};
+}
+
+inline void check_cached_options(const AttentionOptions& options) {
+  if (options.first_query || options.first_key != 0) {
+    reject("options.first_query or first_key", "given",
+           "none: keys of a cache begin at 0, and the last query stands where the last key does");
+  }
+  if (options.query_ids.data != nullptr || options.key_ids.data != nullptr) {
+    reject("options.query_ids or key_ids", "given", "none: positions are those in the cache");
+  }
+}
+
+inline Sequences cached_sequences(const PanelSequence* sequences, std::span<const SequenceId> ids,
+                                  Index queries) {
+  return {.count = static_cast<Index>(ids.size()),
+          .queries = queries,
+          .cached = sequences,
+          .ids = ids.data()};
+}
+
+inline Index longest_keys(const Sequences& sequences) {
+  Index keys = 0;
+  for (Index s = 0; s < sequences.count; ++s) keys = std::max(keys, sequences(s).keys);
+  return keys;
+}
+
+template <Real T, class S, class M, class D>
+void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
+                const PanelSequence* stored, std::span<const SequenceId> ids, const S& scheme,
+                const M& mask, const AttentionOptions& options, const D& device) {
+  check_view("q", q);
+  require_equal("q.shape[0] (batch)", q.shape[0], static_cast<Index>(ids.size()),
+                "one entry for each sequence");
+  if ((layout.type == ElementType::float64) != (q.type == ElementType::float64)) {
+    reject("q", "of another precision than the cache", "double for a cache of float64, and for no other");
+  }
+  const Sequences sequences = cached_sequences(stored, ids, q.shape[1]);
+  const Tensors tensors = cached_tensors(out, q, layout, longest_keys(sequences));
+  if (q.shape[2] % layout.heads != 0) {
+    reject("q.shape[2] (heads)", std::to_string(q.shape[2]),
+           "a multiple of the cache's " + std::to_string(layout.heads));
+  }
+  const AttentionShape shape = check_inputs(q, tensors.k, tensors.v);
+  check_scheme<T>(scheme, layout.key_dim, shape.query_dim, "cache.key_dim");
+  check_result(tensors, shape);
+  check_cached_options(options);
+  check_options(options, shape, tensors);
+  mask.check(shape);
+  const double scale =
+      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
+  decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
+                                   static_cast<T>(options.soft_cap), options, &layout},
+              device);
+}
+
+}  // namespace detail
+
+/// Attention of new tokens to a cache that holds them already, and those before them:
+///     out[i, m, h] = sum_n p_n v_n,   p = softmax over n of mask(cap(scale * score(q[i, m, h], k_n)))
+/// over the tokens n of sequence `sequences[i]`, whose last ones are the queries m. One query a
+/// sequence is the step of generation; some are the check of a guess (speculative decoding); many are
+/// a chunk of a prompt.
+///
+/// - out [sequences, queries, heads, value_dim]
+/// - q   [sequences, queries, heads, head_dim]
+/// - cache: a GrowingCache, PagedCache or RollingCache, with as many key heads or a divisor of it
+/// - sequences: which of the cache's, of any lengths
+///
+/// Token n of a sequence stands at position n in the cache, the last query where the last token does.
+/// Up to 60 query rows for each key head, the keys are read where they are, once for all heads of a
+/// group, and divided among threads; beyond, the kernel is that of coca::attention. The result is the
+/// same, bit for bit, on any number of threads and for any size of pages, and does not depend on the
+/// other sequences. It is that of coca::attention over the same tokens up to rounding.
+///
+/// Throws std::invalid_argument, naming argument, value and expectation, before anything is written:
+/// for shapes that do not fit together, the cache, the scheme or the mask, sequences that are not
+/// there, a cache of float64 with queries that are not double or the reverse, and options of
+/// positions, which follow from the cache. options.checked does not look into the cache.
+template <class Out, class Q, KeyValueCache Cache, class S, class M = Causal,
+          class D = Eigen::DefaultDevice>
+void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceId> sequences,
+            const S& scheme, const M& mask = {}, const AttentionOptions& options = {},
+            const D& device = {}) {
+  if constexpr (detail::checked_types<Out, const Q, const Q, const Q, S, M, D>()) {
+    cache.check_sequences(sequences);
+    detail::run_decode<Accumulator<ElementOf<Q>>>(tensor_view(out), tensor_view(q), cache.layout(),
+                                                  cache.sequences(), sequences, scheme, mask,
+                                                  options, device);
+  }
+}
+
+}  // namespace coca::inline v0

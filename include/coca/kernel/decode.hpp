@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "coca/core/parallel.hpp"
+#include "coca/core/scalar.hpp"
+#include "coca/core/workspace.hpp"
+#include "coca/kernel/decode_operands.hpp"
+#include "coca/kernel/decode_plan.hpp"
+#include "coca/kernel/forward.hpp"
+#include "coca/kernel/forward_block.hpp"
+#include "coca/kernel/forward_call.hpp"
+
+/// Attention of a few new queries to the keys and values of a cache.
+///
+/// The walk is that of the forward kernel (ForwardBlock). What differs is that reading the cache takes
+/// the time, so that all heads of a group share one reading of it; and that there is little else to
+/// divide among threads, so that the keys are: each part of them gives sums of its own, which are
+/// merged in order.
+namespace coca::inline v0::detail {
+
+/// The sums of the parts of the keys: those of each item of the plan.
+template <Real T>
+class DecodeParts {
+ public:
+  DecodeParts(std::byte* memory, Index rows, const ForwardWidths& widths)
+      : memory_(memory), rows_(rows), row_(widths.row()) {}
+
+  static std::size_t bytes(Index items, Index rows, const ForwardWidths& widths) {
+    return static_cast<std::size_t>(items) * item_bytes(rows, widths.row());
+  }
+  /// Puts the memory of an item into `buffers`.
+  void bind(TileBuffers<T>& buffers, Index item) const {
+    buffers.sums = reinterpret_cast<T*>(memory_ + static_cast<std::size_t>(item) *
+                                                      item_bytes(rows_, row_));
+    buffers.maxima = buffers.sums + rows_ * row_;
+  }
+  /// Adds the sums of one item to those of another, both brought to the larger maximum.
+  void merge(const TileBuffers<T>& to, const TileBuffers<T>& from) const {
+    for (Index row = 0; row < rows_; ++row) {
+      const T old = to.maxima[row];
+      const T other = from.maxima[row];
+      const T top = other > old ? other : old;
+      if (top == kMinusInfinity<T> && !std::isnan(other)) {
+        // No maximum yet, but perhaps NaN among the sums.
+        add(to.sums + row * row_, T(1), from.sums + row * row_, T(1));
+        continue;
+      }
+      add(to.sums + row * row_, std::exp2(old - top), from.sums + row * row_,
+          std::exp2(other - top));
+      to.maxima[row] = top;
+    }
+  }
+
+ private:
+  static std::size_t item_bytes(Index rows, Index row) {
+    return aligned_bytes(static_cast<std::size_t>(rows * (row + 1)) * sizeof(T));
+  }
+  void add(T* to, T factor, const T* from, T from_factor) const {
+    for (Index i = 0; i < row_; ++i) to[i] = factor * to[i] + from_factor * from[i];
+  }
+
+  std::byte* memory_;
+  Index rows_;
+  Index row_;
+};
+
+/// Whether a sequence has so few rows that the decode kernel serves it.
+inline bool decodes(const AttentionShape& shape) {
+  return shape.key_heads != 0 && shape.queries * (shape.query_heads / shape.key_heads) <= kTileRows;
+}
+
+/// Runs a checked call whose keys are in a cache, of few rows a sequence.
+template <class Call, Device D>
+void decode_few(const Call& call, const D& device) {
+  using T = typename Call::Number;
+  const TileEngine<T>& engine = tile_engine<T>(target());
+  const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
+                             call.tensors.k.shape[3]);
+  const Index rows = call.shape.queries * call.group();
+  const std::size_t order = DecodePlan::order_bytes(call.sequences);
+  const std::size_t parts_bytes =
+      DecodeParts<T>::bytes(DecodePlan::count(call.sequences, call.shape), rows, widths);
+  const std::size_t bytes = DecodeBuffers<T>::bytes(rows, widths);
+  const int workers = DecodePlan::workers(call.sequences, call.shape, widths, helper_count(device));
+  std::byte* memory = work_memory(call.options.workspace,
+                                  order + parts_bytes + bytes * static_cast<std::size_t>(workers));
+  const DecodePlan plan(call.sequences, call.shape, reinterpret_cast<Index*>(memory));
+  const DecodeParts<T> parts(memory + order, rows, widths);
+  std::byte* work = memory + order + parts_bytes;
+
+  const auto with_buffers = [&](int worker, Index number, const auto& use) {
+    Carver carver(work + static_cast<std::size_t>(worker) * bytes);
+    DecodeBuffers<T> buffers(carver, rows, widths);
+    parts.bind(buffers, number);
+    const DecodeItem item = plan.item(number);
+    DecodeOperands<Call> operands(call, engine, widths, buffers,
+                                  {call.sequences(item.sequence), item.key_head, 0, rows});
+    use(item, buffers, operands);
+  };
+  parallel_for(device, workers, plan.items(), [&](int worker, Index number) {
+    with_buffers(worker, number,
+                 [&](const DecodeItem& item, DecodeBuffers<T>& buffers, auto& operands) {
+                   ForwardBlock<Call, DecodeOperands<Call>> block(call, engine, widths, buffers,
+                                                                  operands);
+                   block.begin(item.part == 0);
+                   block.run(item.first_block, item.last_block);
+                   if (item.parts == 1) operands.store();
+                 });
+  });
+  for (Index number = 0; number < plan.items(); ++number) {
+    const DecodeItem item = plan.item(number);
+    if (item.parts == 1 || item.part > 0) continue;
+    with_buffers(0, number, [&](const DecodeItem&, DecodeBuffers<T>& buffers, auto& operands) {
+      for (Index part = 1; part < item.parts; ++part) {
+        TileBuffers<T> other;
+        parts.bind(other, plan.number(item, part));
+        parts.merge(buffers, other);
+      }
+      operands.store();
+    });
+  }
+}
+
+/// Runs a checked call whose keys are in a cache.
+template <class Call, Device D>
+void decode_call(const Call& call, const D& device) {
+  if (decodes(call.shape)) {
+    decode_few(call, device);
+  } else {
+    forward(call, device);
+  }
+}
+
+}  // namespace coca::inline v0::detail

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "coca/core/scalar.hpp"
+#include "coca/kernel/load.hpp"
+#include "coca/kernel/panels.hpp"
+#include "coca/kernel/sequences.hpp"
+
+/// The keys, or the values, of one head of one sequence, row by row: from a tensor, or from a cache.
+namespace coca::inline v0::detail {
+
+enum class Stored { keys, values };
+
+/// `count` numbers, `step` apart, widened.
+template <Real T>
+void widen_numbers(ElementType type, const std::byte* from, Index step, Index count, T factor,
+                   T* to) {
+  const auto widen = [&](const auto* numbers) {
+    for (Index i = 0; i < count; ++i) to[i] = static_cast<T>(numbers[i * step]) * factor;
+  };
+  switch (type) {
+    case ElementType::float32:
+      return widen(reinterpret_cast<const float*>(from));
+    case ElementType::float64:
+      return widen(reinterpret_cast<const double*>(from));
+    case ElementType::bfloat16:
+      return widen(reinterpret_cast<const Eigen::bfloat16*>(from));
+    case ElementType::float16:
+      return widen(reinterpret_cast<const Eigen::half*>(from));
+    default:
+      return widen(reinterpret_cast<const std::int8_t*>(from));
+  }
+}
+
+/// One token's key out of its panel.
+template <Real T>
+const T* cached_key(const PanelLayout& layout, const PanelPlace& at, Index head, T* to) {
+  const T scale =
+      layout.scaled() ? static_cast<T>(layout.key_scales(at.page, head, at.panel)[at.lane]) : T(1);
+  const std::byte* panel = layout.keys(at.page, head, at.panel);
+  widen_numbers(layout.type, panel + at.lane * element_bytes(layout.type), kPanelTokens,
+                layout.key_dim, scale, to);
+  return to;
+}
+
+/// One token's value.
+template <Real T>
+const T* cached_value(const PanelLayout& layout, const PanelPlace& at, Index head, T* to) {
+  const T scale =
+      layout.scaled() ? static_cast<T>(layout.value_scales(at.page, head, at.panel)[at.lane]) : T(1);
+  const std::byte* panel = layout.values(at.page, head, at.panel);
+  widen_numbers(layout.type, panel + at.lane * layout.value_width() * element_bytes(layout.type), 1,
+                layout.value_dim, scale, to);
+  return to;
+}
+
+class KeyRows {
+ public:
+  template <class Call>
+  KeyRows(const Call& call, const AnyInput& tensor, const Sequence& sequence, Index head,
+          Stored which)
+      : tensor_(tensor, sequence.batch, head),
+        first_(sequence.first_key),
+        layout_(call.cache),
+        cached_(sequence.cached),
+        head_(head),
+        which_(which) {}
+
+  Index width() const { return tensor_.width; }
+
+  /// One row as contiguous T, in `scratch` if it is not that already.
+  template <Real T>
+  const T* row(const NarrowEngine& narrow, Index token, T* scratch) const {
+    if (cached_ == nullptr) return contiguous_row(narrow, tensor_, first_ + token, scratch);
+    const PanelPlace at = cached_->place(*layout_, token);
+    return which_ == Stored::keys ? cached_key(*layout_, at, head_, scratch)
+                                  : cached_value(*layout_, at, head_, scratch);
+  }
+
+  /// Asks for a row ahead of its use.
+  void prefetch(Index token) const {
+    if (cached_ == nullptr) prefetch_row(tensor_, first_ + token);
+  }
+
+ private:
+  TokenRows<const std::byte> tensor_;
+  Index first_;
+  const PanelLayout* layout_;
+  const PanelSequence* cached_;
+  Index head_;
+  Stored which_;
+};
+
+}  // namespace coca::inline v0::detail
