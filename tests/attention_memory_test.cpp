@@ -92,6 +92,25 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
   });
 }
 
+TEST_CASE("a warm decode does not allocate", "[memory]") {
+  Eigen::ThreadPool pool(3);
+  const Eigen::ThreadPoolDevice device(&pool, 3);
+  const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
+  Random random(4);
+  coca::PagedCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 16});
+  const std::vector<coca::SequenceId> ids{cache.add(), cache.add()};
+  Tensor<float> k({2, 2000, 2, 8}), v({2, 2000, 2, 16}), q({2, 1, 8, 16}), out({2, 1, 8, 16});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
+  cache.append(ids, k.view(), v.view());
+  const auto run = [&] {
+    coca::decode(out.view(), q.view(), cache, ids, scheme, coca::Causal{}, {}, device);
+  };
+  run();
+  const long before = allocations;
+  for (int i = 0; i < 20; ++i) run();
+  CHECK(allocations == before);
+}
+
 TEST_CASE("work memory does not depend on the length of the sequence", "[memory]") {
   const coca::Rope rope({.dim = 128});
   const coca::CocaSlack scheme{rope};

@@ -65,7 +65,8 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
   require_equal("q.shape[0] (batch)", q.shape[0], static_cast<Index>(ids.size()),
                 "one entry for each sequence");
   if ((layout.type == ElementType::float64) != (q.type == ElementType::float64)) {
-    reject("q", "of another precision than the cache", "double for a cache of float64, and for no other");
+    reject("q", "of another precision than the cache",
+           "double for a cache of float64, and for no other");
   }
   const Sequences sequences = cached_sequences(stored, ids, q.shape[1]);
   const Tensors tensors = cached_tensors(out, q, layout, longest_keys(sequences));

@@ -22,7 +22,7 @@ using SequenceId = Index;
 /// with NaN or Inf is NaN when it is read.
 struct CacheOptions {
   Index key_heads = 0;
-  Index key_dim = 0;    ///< width of the key operand: scheme.key_dim(head_dim)
+  Index key_dim = 0;  ///< width of the key operand: scheme.key_dim(head_dim)
   Index value_dim = 0;
   ElementType type = ElementType::float32;  ///< of what is stored; float64 serves queries in double
 };

@@ -23,8 +23,9 @@ class PagePool {
 
   /// How many pages can still be taken.
   Index left() const {
-    return most_ == 0 ? std::numeric_limits<Index>::max()
-                      : most_ - static_cast<Index>(pages_.size()) + static_cast<Index>(free_.size());
+    return most_ == 0
+               ? std::numeric_limits<Index>::max()
+               : most_ - static_cast<Index>(pages_.size()) + static_cast<Index>(free_.size());
   }
   /// Pages in use, and those kept for later.
   Index used() const { return static_cast<Index>(pages_.size() - free_.size()); }
@@ -33,8 +34,8 @@ class PagePool {
   /// A page of its own for one sequence. The caller has asked `left`.
   std::byte* take() {
     if (free_.empty()) {
-      std::unique_ptr<std::byte, Free> page(static_cast<std::byte*>(
-          ::operator new (page_bytes_, std::align_val_t{kAlignment})));
+      std::unique_ptr<std::byte, Free> page(
+          static_cast<std::byte*>(::operator new (page_bytes_, std::align_val_t{kAlignment})));
       users_.reserve(pages_.size() + 1);
       pages_.reserve(pages_.size() + 1);
       free_.reserve(pages_.capacity());

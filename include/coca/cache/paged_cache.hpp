@@ -79,9 +79,9 @@ class PagedCache {
   void truncate(SequenceId sequence, Index length) {
     table_.check(sequence);
     if (length < 0 || length > this->length(sequence)) {
-      detail::reject("length", std::to_string(length),
-                     "from 0 to the " + std::to_string(this->length(sequence)) +
-                         " tokens of the sequence");
+      detail::reject(
+          "length", std::to_string(length),
+          "from 0 to the " + std::to_string(this->length(sequence)) + " tokens of the sequence");
     }
     Pages& pages = table_.held(sequence);
     while (static_cast<Index>(pages.size()) > pages_for(length)) {
@@ -143,7 +143,8 @@ class PagedCache {
       detail::reject("pages.page_tokens", std::to_string(options.page_tokens),
                      "a multiple of " + std::to_string(detail::kPanelTokens));
     }
-    if (options.pages < 0) detail::reject("pages.pages", std::to_string(options.pages), "0 or more");
+    if (options.pages < 0)
+      detail::reject("pages.pages", std::to_string(options.pages), "0 or more");
   }
 
   Index pages_for(Index tokens) const {
@@ -221,8 +222,8 @@ class PagedCache {
       refresh(sequence, before + tokens);
       detail::PanelSequence& view = table_.view(sequence);
       for (Index token = 0; token < tokens; ++token) {
-        const bool finite = store_.write(k, v, static_cast<Index>(i), token,
-                                         view.place(layout_, before + token));
+        const bool finite =
+            store_.write(k, v, static_cast<Index>(i), token, view.place(layout_, before + token));
         view.finite = view.finite && finite;
       }
     }

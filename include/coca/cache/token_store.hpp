@@ -21,8 +21,8 @@ namespace coca::inline v0::detail {
 
 /// That keys and values of new tokens fit a cache, and each other: [batch, tokens, heads, dim], or
 /// without the batch axis where there is one sequence.
-inline void check_tokens(const PanelLayout& layout, const AnyInput& k, const AnyInput& v, Index batch,
-                         bool packed) {
+inline void check_tokens(const PanelLayout& layout, const AnyInput& k, const AnyInput& v,
+                         Index batch, bool packed) {
   check_view("k", k);
   check_view("v", v);
   const auto check = [&](const char* name, const AnyInput& x, Index dim) {
@@ -57,20 +57,23 @@ class TokenStore {
 
  private:
   template <Real T>
-  bool write(const AnyInput& k, const AnyInput& v, Index batch, Index token,
-             const PanelPlace& to) {
+  bool write(const AnyInput& k, const AnyInput& v, Index batch, Index token, const PanelPlace& to) {
     const Index bytes = element_bytes(layout_.type);
     bool finite = true;
     for (Index head = 0; head < layout_.heads; ++head) {
-      std::byte* keys = layout_.keys(to.page, head, to.panel) + to.lane * bytes;
+      std::byte* keys = layout_.keys(to.page, head, to.panel);
       const float key_scale = narrow<T>(k, batch, token, head);
       for (Index i = 0; i < layout_.key_dim; ++i) {
-        std::memcpy(keys + i * kPanelTokens * bytes, row_.data() + i * bytes,
+        std::memcpy(keys + layout_.key_offset(to.lane, i), row_.data() + i * bytes,
                     static_cast<std::size_t>(bytes));
       }
+      std::byte* values = layout_.values(to.page, head, to.panel);
       const float value_scale = narrow<T>(v, batch, token, head);
-      std::memcpy(layout_.values(to.page, head, to.panel) + to.lane * layout_.value_width() * bytes,
-                  row_.data(), static_cast<std::size_t>(layout_.value_dim * bytes));
+      for (Index i = 0; i < layout_.value_dim; i += kPanelTokens) {
+        std::memcpy(
+            values + layout_.value_offset(to.lane, i), row_.data() + i * bytes,
+            static_cast<std::size_t>(std::min(kPanelTokens, layout_.value_dim - i) * bytes));
+      }
       if (layout_.scaled()) {
         layout_.key_scales(to.page, head, to.panel)[to.lane] = key_scale;
         layout_.value_scales(to.page, head, to.panel)[to.lane] = value_scale;
@@ -150,31 +153,9 @@ class TokenStore {
   std::vector<std::byte> row_;
 };
 
-/// Copies the token at one place to another, for all heads.
-inline void copy_token(const PanelLayout& layout, const PanelPlace& from, const PanelPlace& to) {
-  const Index bytes = element_bytes(layout.type);
-  for (Index head = 0; head < layout.heads; ++head) {
-    const std::byte* keys = layout.keys(from.page, head, from.panel) + from.lane * bytes;
-    std::byte* own = layout.keys(to.page, head, to.panel) + to.lane * bytes;
-    for (Index i = 0; i < layout.key_dim; ++i) {
-      std::memcpy(own + i * kPanelTokens * bytes, keys + i * kPanelTokens * bytes,
-                  static_cast<std::size_t>(bytes));
-    }
-    const Index row = layout.value_width() * bytes;
-    std::memcpy(layout.values(to.page, head, to.panel) + to.lane * row,
-                layout.values(from.page, head, from.panel) + from.lane * row,
-                static_cast<std::size_t>(row));
-    if (!layout.scaled()) continue;
-    layout.key_scales(to.page, head, to.panel)[to.lane] =
-        layout.key_scales(from.page, head, from.panel)[from.lane];
-    layout.value_scales(to.page, head, to.panel)[to.lane] =
-        layout.value_scales(from.page, head, from.panel)[from.lane];
-  }
-}
-
 /// Keys and values of a sequence to tensors [1, tokens, heads, dim].
-inline void read_tokens(const PanelLayout& layout, const PanelSequence& sequence, const AnyOutput& k,
-                        const AnyOutput& v) {
+inline void read_tokens(const PanelLayout& layout, const PanelSequence& sequence,
+                        const AnyOutput& k, const AnyOutput& v) {
   check_output("k", k);
   check_output("v", v);
   const auto check = [&](const char* name, const AnyOutput& x, Index dim) {

@@ -32,8 +32,8 @@ class DecodeParts {
   }
   /// Puts the memory of an item into `buffers`.
   void bind(TileBuffers<T>& buffers, Index item) const {
-    buffers.sums = reinterpret_cast<T*>(memory_ + static_cast<std::size_t>(item) *
-                                                      item_bytes(rows_, row_));
+    buffers.sums =
+        reinterpret_cast<T*>(memory_ + static_cast<std::size_t>(item) * item_bytes(rows_, row_));
     buffers.maxima = buffers.sums + rows_ * row_;
   }
   /// Adds the sums of one item to those of another, both brought to the larger maximum.
@@ -100,14 +100,13 @@ void decode_few(const Call& call, const D& device) {
     use(item, buffers, operands);
   };
   parallel_for(device, workers, plan.items(), [&](int worker, Index number) {
-    with_buffers(worker, number,
-                 [&](const DecodeItem& item, DecodeBuffers<T>& buffers, auto& operands) {
-                   ForwardBlock<Call, DecodeOperands<Call>> block(call, engine, widths, buffers,
-                                                                  operands);
-                   block.begin(item.part == 0);
-                   block.run(item.first_block, item.last_block);
-                   if (item.parts == 1) operands.store();
-                 });
+    with_buffers(
+        worker, number, [&](const DecodeItem& item, DecodeBuffers<T>& buffers, auto& operands) {
+          ForwardBlock<Call, DecodeOperands<Call>> block(call, engine, widths, buffers, operands);
+          block.begin(item.part == 0);
+          block.run(item.first_block, item.last_block);
+          if (item.parts == 1) operands.store();
+        });
   });
   for (Index number = 0; number < plan.items(); ++number) {
     const DecodeItem item = plan.item(number);

@@ -14,9 +14,7 @@
 namespace coca::inline v0::detail {
 
 /// Blocks of kTileKeys lanes.
-inline Index block_count(const PanelRun& run) {
-  return (run.lanes() + kTileKeys - 1) / kTileKeys;
-}
+inline Index block_count(const PanelRun& run) { return (run.lanes() + kTileKeys - 1) / kTileKeys; }
 inline Index block_count(const PanelSequence& sequence) {
   return block_count(sequence.runs[0]) + block_count(sequence.runs[1]);
 }
@@ -24,19 +22,22 @@ inline Index block_count(const PanelSequence& sequence) {
 /// One worker's memory. Sums and maxima are not a worker's but an item's: they are merged.
 template <Real T>
 struct DecodeBuffers : TileBuffers<T> {
-  T* turned;   ///< rows x score: the queries, turned to the block of keys at hand
-  T* cosines;  ///< of that turn, for every pair
+  T* turned;         ///< rows x score: the queries, turned to the block of keys at hand
+  T* panel_queries;  ///< and to the panel
+  T* cosines;        ///< of that turn, for every pair
   T* sines;
-  T* keys;  ///< one panel of psi
-  T* wide;  ///< one panel of keys or values as they were, widened
+  T* keys;    ///< one panel of psi
+  T* values;  ///< one panel of values without NaN and Inf, or one psi
 
   DecodeBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
       : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score)},
         turned(carver.take<T>(rows * widths.score)),
+        panel_queries(carver.take<T>(rows * widths.score)),
         cosines(carver.take<T>(widths.score + 16)),
         sines(carver.take<T>(widths.score + 16)),
         keys(carver.take<T>(kPanelTokens * widths.score)),
-        wide(carver.take<T>(kPanelTokens * (widths.token + 16))) {
+        values(
+            carver.take<T>(std::max(kPanelTokens * (widths.value + kPanelTokens), widths.score))) {
     this->scores = carver.take<T>(rows * kTileKeys);
     this->scratch = carver.take<T>(widths.token);
   }
@@ -65,9 +66,7 @@ class DecodePlan {
  public:
   /// `first_items` has room for sequences.count + 1 numbers.
   DecodePlan(const Sequences& sequences, const AttentionShape& shape, Index* first_items)
-      : sequences_(sequences),
-        key_heads_(shape.key_heads),
-        first_items_(first_items) {
+      : sequences_(sequences), key_heads_(shape.key_heads), first_items_(first_items) {
     Index items = 0;
     for (Index s = 0; s < sequences.count; ++s) {
       first_items_[s] = items;
@@ -99,7 +98,8 @@ class DecodePlan {
     const Index part = within / key_heads_;
     const Index all = blocks(s);
     const Index size = part_blocks(all);
-    return {s, within % key_heads_, part * size, std::min((part + 1) * size, all), parts(all), part};
+    return {s,   within % key_heads_, part * size, std::min((part + 1) * size, all), parts(all),
+            part};
   }
   /// The number of an item of the same sequence and head, by its part.
   Index number(const DecodeItem& item, Index part) const {
@@ -115,7 +115,8 @@ class DecodePlan {
     const double rows = static_cast<double>(shape.queries * shape.query_heads) +
                         4.0 * static_cast<double>(shape.key_heads);
     const double work = keys * rows * static_cast<double>(widths.score + widths.value);
-    const auto worth = static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(helpers)));
+    const auto worth =
+        static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(helpers)));
     return static_cast<int>(std::clamp<Index>(count(sequences, shape), 1, worth));
   }
 

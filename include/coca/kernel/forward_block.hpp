@@ -193,8 +193,7 @@ class ForwardBlock {
   }
 
   /// The mask's biases and what it hides, for keys first .. last of the block.
-  void mask_scores(Index row, Index rows, Index base, Index first, Index last,
-                   Coverage coverage) {
+  void mask_scores(Index row, Index rows, Index base, Index first, Index last, Coverage coverage) {
     for (Index r = 0; r < rows; ++r) {
       T* scores = buffers_.scores + r * kTileKeys;
       Site at = site(row + r, 0);

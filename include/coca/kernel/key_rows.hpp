@@ -14,24 +14,26 @@ namespace coca::inline v0::detail {
 
 enum class Stored { keys, values };
 
-/// `count` numbers, `step` apart, widened.
-template <Real T>
-void widen_numbers(ElementType type, const std::byte* from, Index step, Index count, T factor,
-                   T* to) {
-  const auto widen = [&](const auto* numbers) {
-    for (Index i = 0; i < count; ++i) to[i] = static_cast<T>(numbers[i * step]) * factor;
+/// `count` numbers widened, number i at from + offset(i).
+template <Real T, class Offset>
+void widen_numbers(ElementType type, const std::byte* from, Index count, T factor, T* to,
+                   const Offset& offset) {
+  const auto widen = [&]<class X>(X) {
+    for (Index i = 0; i < count; ++i) {
+      to[i] = static_cast<T>(*reinterpret_cast<const X*>(from + offset(i))) * factor;
+    }
   };
   switch (type) {
     case ElementType::float32:
-      return widen(reinterpret_cast<const float*>(from));
+      return widen(float{});
     case ElementType::float64:
-      return widen(reinterpret_cast<const double*>(from));
+      return widen(double{});
     case ElementType::bfloat16:
-      return widen(reinterpret_cast<const Eigen::bfloat16*>(from));
+      return widen(Eigen::bfloat16{});
     case ElementType::float16:
-      return widen(reinterpret_cast<const Eigen::half*>(from));
+      return widen(Eigen::half{});
     default:
-      return widen(reinterpret_cast<const std::int8_t*>(from));
+      return widen(std::int8_t{});
   }
 }
 
@@ -40,20 +42,19 @@ template <Real T>
 const T* cached_key(const PanelLayout& layout, const PanelPlace& at, Index head, T* to) {
   const T scale =
       layout.scaled() ? static_cast<T>(layout.key_scales(at.page, head, at.panel)[at.lane]) : T(1);
-  const std::byte* panel = layout.keys(at.page, head, at.panel);
-  widen_numbers(layout.type, panel + at.lane * element_bytes(layout.type), kPanelTokens,
-                layout.key_dim, scale, to);
+  widen_numbers(layout.type, layout.keys(at.page, head, at.panel), layout.key_dim, scale, to,
+                [&](Index i) { return layout.key_offset(at.lane, i); });
   return to;
 }
 
 /// One token's value.
 template <Real T>
 const T* cached_value(const PanelLayout& layout, const PanelPlace& at, Index head, T* to) {
-  const T scale =
-      layout.scaled() ? static_cast<T>(layout.value_scales(at.page, head, at.panel)[at.lane]) : T(1);
-  const std::byte* panel = layout.values(at.page, head, at.panel);
-  widen_numbers(layout.type, panel + at.lane * layout.value_width() * element_bytes(layout.type), 1,
-                layout.value_dim, scale, to);
+  const T scale = layout.scaled()
+                      ? static_cast<T>(layout.value_scales(at.page, head, at.panel)[at.lane])
+                      : T(1);
+  widen_numbers(layout.type, layout.values(at.page, head, at.panel), layout.value_dim, scale, to,
+                [&](Index i) { return layout.value_offset(at.lane, i); });
   return to;
 }
 

@@ -10,8 +10,9 @@
 /// How a cache holds its tokens, as the kernels see it.
 ///
 /// A page holds, head by head, some panels. A panel is 16 tokens: their keys coordinate by coordinate,
-/// 16 tokens side by side, as the products want them; their values row by row, with zeros up to a
-/// multiple of 16 columns; and for int8 their scales, a number each.
+/// 16 tokens side by side; their values 16 columns at a time, in those token by token, with zeros up
+/// to a multiple of 16; and for int8 their scales, a number each. So the products read memory from
+/// front to back.
 namespace coca::inline v0::detail {
 
 /// Where things are in a page.
@@ -40,6 +41,14 @@ struct PanelLayout {
   std::byte* values(std::byte* page, Index head, Index panel) const {
     return keys(page, head, 0) + panels * key_bytes() + panel * value_bytes();
   }
+  /// Bytes from the first key, or value, of a panel to coordinate i of that at a lane.
+  Index key_offset(Index lane, Index i) const {
+    return (i * kPanelTokens + lane) * element_bytes(type);
+  }
+  Index value_offset(Index lane, Index i) const {
+    return ((i / kPanelTokens * kPanelTokens + lane) * kPanelTokens + i % kPanelTokens) *
+           element_bytes(type);
+  }
   float* key_scales(std::byte* page, Index head, Index panel) const {
     return reinterpret_cast<float*>(values(page, head, panels)) + panel * kPanelTokens;
   }
@@ -60,7 +69,7 @@ struct PanelLayout {
 /// Tokens that follow each other, in panels that do.
 struct PanelRun {
   std::byte* const* pages = nullptr;
-  Index first_lane = 0;   ///< of the first token: how many dead ones there are before it
+  Index first_lane = 0;  ///< of the first token: how many dead ones there are before it
   Index tokens = 0;
   Index first_token = 0;  ///< its place in the sequence
 

@@ -156,7 +156,8 @@ class QueryRows {
       T sum = T(0);
       for (Index i = 0; i < widths_.vector; ++i) sum += sums[widths_.sums + i];
       // A row that saw nothing has sums of 0: it gives zeros.
-      store_row(engine_, narrow_, sums, TokenRows<std::byte>(call_.tensors.out, sequence_.batch, head),
+      store_row(engine_, narrow_, sums,
+                TokenRows<std::byte>(call_.tensors.out, sequence_.batch, head),
                 sequence_.first_query + query, sum == T(0) ? T(1) : T(1) / sum);
       std::visit(
           [&](const auto& lse) {

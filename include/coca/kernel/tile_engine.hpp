@@ -11,6 +11,10 @@
 #include "coca/core/scalar.hpp"
 #include "coca/core/target.hpp"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 /// The hot loops of a tile, for each instruction set, behind one table of functions. They know
 /// numbers and layouts only: no scheme, no mask, no option.
 ///
@@ -38,6 +42,30 @@ constexpr Index panel_width(Index panel, Index remaining) {
   while (panel > remaining) panel /= 2;
   return panel;
 }
+
+/// What is done with panels of a cache (kernel/panels.hpp), of one type of element. kPanelTokens is
+/// also how many columns of values lie side by side.
+template <Real T>
+struct PanelFunctions {
+  /// scores[rows x kPanelTokens] = queries . keys.
+  void (*scores)(const T* queries, const std::byte* keys, T* scores, Index rows, Index depth);
+
+  /// sums[rows x columns] += weights[rows x keys] . values, over the values from the one at `first` on,
+  /// to which `weights` points. Columns are whole vectors.
+  void (*values)(const T* weights, const std::byte* values, T* sums, Index rows, Index first,
+                 Index keys, Index columns);
+
+  /// Turns pairs of coordinates of all keys: (x, y) = (a c - b s, b c + a s), where a and b are rows of a
+  /// panel, `step` elements from one pair's to the next one's, and x and y likewise; and of each pair
+  /// `angles` holds kPanelTokens cosines c, then sines s.
+  void (*turn_keys)(const std::byte* a, const std::byte* b, Index step, const T* angles, T* x, T* y,
+                    Index result_step, Index pairs);
+  /// The same from one number t a pair: twice, a = b = t; or once, a = t and b = 0.
+  void (*turn_twice)(const std::byte* t, const T* angles, T* x, T* y, Index result_step,
+                     Index pairs);
+  void (*turn_once)(const std::byte* t, const T* angles, T* x, T* y, Index result_step,
+                    Index pairs);
+};
 
 /// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
 /// sums `columns + vector`: behind the sums of the value columns, a row has one vector of partial
@@ -79,14 +107,17 @@ struct TileEngine {
   void (*few_values)(const T* weights, const T* const* values, T* sums, Index rows, Index keys,
                      Index dim, Index columns);
 
-  /// The same two products with a panel of a cache: scores of all its keys, coordinate by coordinate
-  /// kPanelTokens side by side; and of some values, row by row `stride` apart.
-  void (*panel_scores)(const T* queries, const T* keys, T* scores, Index rows, Index depth);
-  void (*panel_values)(const T* weights, const T* values, Index stride, T* sums, Index rows,
-                       Index keys, Index columns);
+  /// What is done with panels of a cache, by the type of their elements.
+  const PanelFunctions<T>& (*panels)(ElementType type);
+
+  /// Turns pairs of coordinates of some rows, `stride` apart: (x, y) = (a c - b s, b c + a s), where a and
+  /// b are `step` numbers from one pair's to the next one's, x and y likewise, and c and s one number a
+  /// pair.
+  void (*turn_rows)(const T* a, const T* b, Index step, const T* cosines, const T* sines, T* x,
+                    T* y, Index rows, Index stride, Index pairs);
 
   /// x[rows x count], kTileKeys apart, times a factor for each column.
-  void (*scale_columns)(T* x, Index rows, Index count, const float* factors);
+  void (*scale_columns)(T* x, Index rows, Index count, const T* factors);
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
@@ -95,7 +126,6 @@ struct TileEngine {
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
 /// it rounds to nearest, ties to even.
 struct NarrowEngine {
-  void (*widen_int8)(const std::int8_t* from, float* to, Index count);
   void (*widen_half)(const std::uint16_t* from, float* to, Index count);
   void (*widen_bfloat16)(const std::uint16_t* from, float* to, Index count);
   void (*scale_to_half)(const float* from, std::uint16_t* to, Index count, float factor);
@@ -117,8 +147,8 @@ struct NarrowEngine {
 #define COCA_TARGET_NAMESPACE baseline16
 #define COCA_TARGET_BYTES 16
 #endif
-#if defined(__F16C__) && COCA_TARGET_BYTES == 32
-#define COCA_TARGET_F16C
+#if defined(__AVX2__) && defined(__F16C__) && COCA_TARGET_BYTES == 32
+#define COCA_TARGET_INTRINSICS
 #endif
 namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
 namespace coca::inline v0::detail {
@@ -135,7 +165,7 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx2
 #define COCA_TARGET_BYTES 32
-#define COCA_TARGET_F16C
+#define COCA_TARGET_INTRINSICS
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop

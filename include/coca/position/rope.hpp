@@ -75,6 +75,9 @@ class Rope {
     return {first, first + (dim_ - rotary_dim_) / 2};
   }
 
+  /// From the coordinates of a pair to those of the next one.
+  Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
+
   /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j (1
   /// and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x
   /// and y of the pair in `to`. Both are `dim` long and do not overlap.
@@ -104,33 +107,13 @@ class Rope {
         });
   }
 
-  /// Keys side by side: coordinate i of key l is at from[16 i + l] and to[16 i + l], l < 16. Maps key
-  /// l, for every pair, by f(a, b, cos, sin, x, y) with the angles of position first + l, first a
-  /// multiple of 16 and below panel_positions.
-  template <Real T, class F>
-  [[gnu::always_inline]] void map_panel_pairs(Index first, const T* from, T* to, const F& f) const {
-    for_each_panel_pair<T>(
-        first, [&](Index j, const T* cosines, const T* sines) __attribute__((always_inline)) {
-          const auto [i, k] = pair(j);
-          map_lanes(from + i * kLanes, from + k * kLanes, cosines, sines, to + i * kLanes,
-                    to + k * kLanes, f);
-        });
+  /// The angles of a block of 128 keys that lie side by side, 16 at a time (kernel/panels.hpp). Made
+  /// when first asked for, and kept.
+  template <Real T>
+  detail::PanelTurns<T> panel_turns() const {
+    return panel_angles_->template turns<T>(
+        dim_ / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, cosines, sines); });
   }
-  /// The same from one number a pair: f(t, cos, sin, x, y).
-  template <Real T, class F>
-  [[gnu::always_inline]] void map_panel_halves(Index first, const T* from, T* to,
-                                               const F& f) const {
-    const auto of_t = [&](T t, T, T c, T s, T & x, T & y) __attribute__((always_inline)) {
-      f(t, c, s, x, y);
-    };
-    for_each_panel_pair<T>(
-        first, [&](Index j, const T* cosines, const T* sines) __attribute__((always_inline)) {
-          const auto [i, k] = pair(j);
-          const T* t = from + j * kLanes;
-          map_lanes(t, t, cosines, sines, to + i * kLanes, to + k * kLanes, of_t);
-        });
-  }
-  static constexpr Index panel_positions = 128;
 
   /// cos and sin of n * theta_j for every pair j < dim/2, 1 and 0 where it does not turn. Both have
   /// room for dim/2 numbers up to a multiple of 16.
@@ -144,48 +127,7 @@ class Rope {
     }
   }
 
-  /// from -> to, every pair turned by the angle whose cos and sin `cosines` and `sines` hold for it.
-  template <Real T>
-  [[gnu::always_inline]] void turn(const T* cosines, const T* sines, const T* from, T* to) const {
-    const auto turn_some = [&](Index begin, Index end) __attribute__((always_inline)) {
-      const auto [first, second] = pair(begin);
-      const Index step = layout_ == RopeLayout::interleaved ? 2 : 1;
-      const Piece<T> pairs{begin, first, second, step, end - begin, cosines + begin, sines + begin};
-      const T* a = from + first;
-      const T* b = from + second;
-      pairs.write(
-          to, [&](Index i, Index at, T & x, T & y) __attribute__((always_inline)) {
-            turn_pair(a[at], b[at], pairs.cosines[i], pairs.sines[i], x, y);
-          });
-    };
-    const Index turning = rotary_dim_ / 2;
-    turn_some(0, turning);
-    if (turning < dim_ / 2) turn_some(turning, dim_ / 2);
-  }
-
  private:
-  static constexpr Index kLanes = detail::PanelAngles::tokens;
-
-  template <Real T, class F>
-  [[gnu::always_inline]] static void map_lanes(const T* a, const T* b, const T* cosines,
-                                               const T* sines, T* x, T* y, const F& f) {
-    T xs[kLanes], ys[kLanes];
-    for (Index l = 0; l < kLanes; ++l) f(a[l], b[l], cosines[l], sines[l], xs[l], ys[l]);
-    for (Index l = 0; l < kLanes; ++l) x[l] = xs[l];
-    for (Index l = 0; l < kLanes; ++l) y[l] = ys[l];
-  }
-  template <Real T, class Use>
-  [[gnu::always_inline]] void for_each_panel_pair(Index first, const Use& use) const {
-    const Index turning = rotary_dim_ / 2;
-    const T* angles = panel_angles_->template table<T>(*table_) + first * turning * 2;
-    for (Index j = 0; j < turning; ++j, angles += 2 * kLanes) use(j, angles, angles + kLanes);
-    if (turning == dim_ / 2) return;
-    T ones[kLanes], zeros[kLanes];
-    std::fill_n(ones, kLanes, T(1));
-    std::fill_n(zeros, kLanes, T(0));
-    for (Index j = turning; j < dim_ / 2; ++j) use(j, ones, zeros);
-  }
-
   /// Neighbouring pairs with their rotations.
   template <Real T>
   struct Piece {
@@ -224,8 +166,8 @@ class Rope {
     T sines[most];
     const auto piece = [&](Index begin, Index end) {
       const auto [first, second] = pair(begin);
-      const Index step = layout_ == RopeLayout::interleaved ? 2 : 1;
-      return Piece<T>{begin, first, second, step, std::min(most, end - begin), cosines, sines};
+      return Piece<T>{begin,   first, second, pair_step(), std::min(most, end - begin),
+                      cosines, sines};
     };
     const Index turning = rotary_dim_ / 2;
     for (Index begin = 0; begin < turning; begin += most) {
@@ -267,7 +209,7 @@ class Rope {
   RopeLayout layout_;
   std::shared_ptr<const AngleTable> table_;
   std::shared_ptr<const detail::PanelAngles> panel_angles_ =
-      std::make_shared<const detail::PanelAngles>(panel_positions);
+      std::make_shared<const detail::PanelAngles>();
 };
 
 }  // namespace coca::inline v0

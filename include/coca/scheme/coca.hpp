@@ -19,17 +19,13 @@ namespace coca::inline v0 {
 /// in checked mode; otherwise it is taken as it is, and the pair's score changes its sign.
 struct NonNegativeT {
   static Index key_dim(Index query_dim) { return query_dim / 2; }
+  static constexpr TurnedKey turned_key(TurnedKey of_t) { return of_t; }
 
   /// psi from f(t, cos, sin, x, y), pair by pair.
   template <Real T, class F>
   [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> t, Position n,
                                          std::span<T> psi, const F& f) {
     rope.map_halves(n, t.data(), psi.data(), f);
-  }
-  template <Real T, class F>
-  [[gnu::always_inline]] static void map_panel(const Rope& rope, const T* t, Index first, T* psi,
-                                               const F& f) {
-    rope.map_panel_halves(first, t, psi, f);
   }
   template <Real T>
   static const char* defect(std::span<const T> t) {
@@ -45,30 +41,20 @@ struct NonNegativeT {
 /// of the two coordinates of pair j, as in the code published with the paper.
 struct RawProjection {
   static Index key_dim(Index query_dim) { return query_dim; }
+  static constexpr TurnedKey turned_key(TurnedKey) { return TurnedKey::no; }
 
   template <Real T, class F>
   [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> x, Position n,
                                          std::span<T> psi, const F& f) {
-    rope.map_pairs(n, x.data(), psi.data(), of_mean<T>(f));
-  }
-  template <Real T, class F>
-  [[gnu::always_inline]] static void map_panel(const Rope& rope, const T* x, Index first, T* psi,
-                                               const F& f) {
-    rope.map_panel_pairs(first, x, psi, of_mean<T>(f));
+    rope.map_pairs(n, x.data(), psi.data(), [&](T a, T b, T cosine, T sine, T& first, T& second) {
+      const T mean = (a + b) / 2;
+      const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
+      f(t, cosine, sine, first, second);
+    });
   }
   template <Real T>
   static const char* defect(std::span<const T>) {
     return nullptr;
-  }
-
- private:
-  template <Real T, class F>
-  [[gnu::always_inline]] static auto of_mean(const F& f) {
-    return [&f](T a, T b, T cosine, T sine, T & first, T & second) __attribute__((always_inline)) {
-      const T mean = (a + b) / 2;
-      const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
-      f(t, cosine, sine, first, second);
-    };
   }
 };
 
@@ -104,19 +90,12 @@ class CocaDual : public Coca<KeyForm> {
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, psi_pair<T>);
+    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+      x = t * (cosine - sine);
+      y = t * (cosine + sine);
+    });
   }
-  template <Real T>
-  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
-    KeyForm::map_panel(this->rope_, keys, first, psi, psi_pair<T>);
-  }
-
- private:
-  template <Real T>
-  [[gnu::always_inline]] static void psi_pair(T t, T cosine, T sine, T& x, T& y) {
-    x = t * (cosine - sine);
-    y = t * (cosine + sine);
-  }
+  static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::twice);
 };
 
 }  // namespace detail
@@ -145,19 +124,12 @@ class CocaStrict : public detail::Coca<KeyForm> {
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, psi_pair<T>);
+    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+      x = t * cosine;
+      y = t * sine;
+    });
   }
-  template <Real T>
-  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
-    KeyForm::map_panel(this->rope_, keys, first, psi, psi_pair<T>);
-  }
-
- private:
-  template <Real T>
-  [[gnu::always_inline]] static void psi_pair(T t, T cosine, T sine, T& x, T& y) {
-    x = t * cosine;
-    y = t * sine;
-  }
+  static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::once);
 };
 
 /// The slack form, the dual of the paper's theorem 1 (equation 10) without its constraint, which is

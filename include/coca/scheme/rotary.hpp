@@ -31,11 +31,7 @@ class Rotary : public SchemeDefaults {
                                       std::span<T> psi) const {
     turn(k, at.position, psi);
   }
-
-  template <Real T>
-  [[gnu::always_inline]] void map_key_panel(const T* keys, Index first, T* psi) const {
-    rope_.map_panel_pairs(first, keys, psi, turn_pair<T>);
-  }
+  static constexpr TurnedKey turned_key = TurnedKey::whole;
 
  private:
   template <Real T>

@@ -88,16 +88,22 @@ concept KeepsKeys = requires(const S& scheme, std::span<const T> k, const Token&
   { scheme.map_key(k, token, psi) } -> std::same_as<Unchanged>;
 };
 
-/// A scheme whose psi turns with the position, psi(k, n) = R_n psi(k, 0), R that of `rope()`, and grows
-/// with the key, psi(s k, n) = s psi(k, n) for s > 0. Then
+/// How the keys of a scheme turn with their position, psi(k, n) = R_n psi(k, 0), R that of its `rope()`:
+/// what the members of a pair of psi(k, 0) are.
+enum class TurnedKey {
+  no,     ///< they do not, or psi(k, 0) is something else
+  whole,  ///< those of k itself
+  twice,  ///< t and t, of a key operand with one number t a pair
+  once,   ///< t and 0
+};
+
+/// A scheme that says so, in a constant `turned_key`. As
 ///     phi(q, m) . psi(k, b + i) = (R_-b phi(q, m)) . psi(k, i),
-/// so that decoding may map keys at small positions, 16 at a time, and turn the query instead:
-/// map_key_panel(keys, first, psi) writes psi(k_l, first + l) of 16 keys side by side, coordinate i of
-/// key l at [16 i + l].
-template <class S, class T>
-concept TurnsKeys = requires(const S& scheme, const T* keys, Index first, T* psi) {
+/// decoding may then turn the query back instead of the keys, and those by small angles alone. Without
+/// it, psi is taken of each key.
+template <class S>
+concept TurnsKeys = S::turned_key != TurnedKey::no&& requires(const S& scheme) {
   scheme.rope().dim();
-  scheme.map_key_panel(keys, first, psi);
 };
 
 /// A scheme that changes scores one by one.

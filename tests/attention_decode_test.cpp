@@ -1,0 +1,334 @@
+#define EIGEN_USE_THREADS
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+#include "coca/extern.hpp"
+#include "coca/reference/attention.hpp"
+#include "kernel/forward_cases.hpp"
+#include "support/bounds.hpp"
+#include "support/catch.hpp"
+#include "support/forms.hpp"
+#include "support/tokens.hpp"
+
+/// Attention to a cache.
+namespace {
+
+using namespace test;
+using coca::ElementType;
+using coca::SequenceId;
+
+struct DecodeSizes {
+  Index key_heads, group, dim, value_dim, queries;
+};
+
+/// One random call over sequences of different lengths, each beside the reference over the numbers
+/// that the cache holds.
+template <class AForm, class Cache>
+void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceId>& ids,
+                    const DecodeSizes& sizes, Random& random) {
+  const auto [key_heads, group, dim, value_dim, queries] = sizes;
+  const Index heads = key_heads * group;
+  const auto batch = static_cast<Index>(ids.size());
+  Tensor<float> q({batch, queries, heads, dim}), out({batch, queries, heads, value_dim});
+  q.fill([&] { return random.uniform(); });
+  const Tensor<double> wide_q = widened(q);
+  std::vector<float> lse(static_cast<std::size_t>(batch * heads * queries));
+  std::vector<float> sinks(static_cast<std::size_t>(heads));
+  for (float& sink : sinks) sink = static_cast<float>(random.uniform());
+  AttentionOptions options{.lse = coca::View<float, 3>(lse.data(), {batch, heads, queries})};
+  if (random.integer(0, 1) == 0) {
+    options.sinks = coca::View<const float, 1>(sinks.data(), {heads});
+  }
+  if (random.integer(0, 2) == 0) options.soft_cap = 0.5;
+  const AnyMask mask = random_mask(random);
+  coca::decode(out.view(), q.view(), cache, ids, form.scheme, mask, options);
+
+  for (Index s = 0; s < batch; ++s) {
+    const SequenceId id = ids[static_cast<std::size_t>(s)];
+    const Tokens tokens =
+        tokens_of(cache, id, key_heads, form.half_width ? dim / 2 : dim, value_dim);
+    const Index length = tokens.length();
+    Tensor<double> k({1, length, key_heads, tokens.key_dim}), v({1, length, key_heads, value_dim});
+    std::copy(tokens.keys.begin(), tokens.keys.end(), k.storage().begin());
+    std::copy(tokens.values.begin(), tokens.values.end(), v.storage().begin());
+    Tensor<double> own_q({1, queries, heads, dim}), expected({1, queries, heads, value_dim});
+    std::copy_n(wide_q.storage().begin() + s * own_q.view().size(), own_q.view().size(),
+                own_q.storage().begin());
+    std::vector<double> own_lse(static_cast<std::size_t>(heads * queries));
+    AttentionOptions own = options;
+    own.first_query = length - queries;
+    own.lse = coca::View<double, 3>(own_lse.data(), {1, heads, queries});
+    reference::attention(expected.view(), own_q.view(), k.view(), v.view(), form.definition, mask,
+                         own);
+    const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
+    const double magnitude =
+        scale * (form.coca ? coca_magnitude(longest_row(own_q), largest(k))
+                           : linear_magnitude(longest_row(own_q), longest_row(k)));
+    const Bounds bounds =
+        attention_bounds<float, float>(magnitude, options.soft_cap + 1.0, largest(v), dim, length);
+    double worst = 0.0;
+    for (Index i = 0; i < expected.view().size(); ++i) {
+      worst = worse(worst,
+                    static_cast<double>(
+                        out.storage()[static_cast<std::size_t>(s * expected.view().size() + i)]),
+                    expected.storage()[static_cast<std::size_t>(i)]);
+    }
+    INFO("sequence of " << length << ", queries " << queries);
+    CHECK(worst <= bounds.out);
+    double worst_lse = 0.0;
+    for (std::size_t i = 0; i < own_lse.size(); ++i) {
+      worst_lse = worse(
+          worst_lse,
+          static_cast<double>(lse[static_cast<std::size_t>(s * heads * queries) + i]), own_lse[i]);
+    }
+    CHECK(worst_lse <= bounds.lse);
+  }
+}
+
+DecodeSizes random_decode_sizes(Random& random) {
+  return {random.integer(1, 2), random.integer(1, 5), 2 * random.integer(1, 20),
+          random.integer(1, 40), random.integer(1, 4)};
+}
+
+}  // namespace
+
+TEST_CASE("decode is the reference, for every scheme, type and kind of cache", "[decode]") {
+  constexpr std::array<ElementType, 4> types{ElementType::float32, ElementType::bfloat16,
+                                             ElementType::float16, ElementType::int8};
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    Random random(7000 + seed);
+    const DecodeSizes sizes = random_decode_sizes(random);
+    const ElementType type = types[seed % 4];
+    for_each_form(random_rope(random, sizes.dim), [&](const auto& form) {
+      const Index key_dim = form.half_width ? sizes.dim / 2 : sizes.dim;
+      INFO("seed " << seed << ", " << form.name << ", type " << static_cast<int>(type)
+                   << ", key heads " << sizes.key_heads << ", group " << sizes.group << ", dim "
+                   << sizes.dim << ", value dim " << sizes.value_dim);
+      const coca::CacheOptions options{sizes.key_heads, key_dim, sizes.value_dim, type};
+      const auto fill = [&](auto& cache, std::vector<Index> lengths) {
+        std::vector<SequenceId> ids;
+        for (const Index length : lengths) {
+          ids.push_back(cache.add());
+          const Tokens tokens =
+              Tokens{sizes.key_heads, key_dim, sizes.value_dim}.add(length, random);
+          cache.append(ids.back(), tokens.k(), tokens.v());
+        }
+        compare_decode(form, cache, ids, sizes, random);
+      };
+      coca::PagedCache paged(options, {.page_tokens = 16 * random.integer(1, 4)});
+      fill(paged, {random.integer(4, 300), 128, random.integer(4, 40)});
+      // Several parts of keys, which are merged.
+      coca::GrowingCache growing(options);
+      if (seed < 4) fill(growing, {1024 + random.integer(0, 1500)});
+      coca::RollingCache rolling(options, {.sinks = random.integer(0, 20), .window = 150});
+      fill(rolling, {random.integer(4, 400), random.integer(200, 700)});
+    });
+  }
+}
+
+TEST_CASE("decode in double", "[decode]") {
+  Random random(1);
+  const coca::Rope rope({.dim = 12});
+  const coca::CocaStrict scheme{rope};
+  coca::PagedCache cache(
+      {.key_heads = 2, .key_dim = 6, .value_dim = 9, .type = ElementType::float64});
+  const std::vector<SequenceId> ids{cache.add()};
+  Tensor<double> q({1, 3, 4, 12}), k({1, 1200, 2, 6}), v({1, 1200, 2, 9}), out({1, 3, 4, 9}),
+      expected({1, 3, 4, 9});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return std::fabs(random.uniform()); });
+  cache.append(ids, k.view(), v.view());
+  coca::decode(out.view(), q.view(), cache, ids, scheme);
+  coca::attention(expected.view(), q.view(), k.view(), v.view(), scheme, coca::Causal{});
+  CHECK(largest_difference(out, expected) <= 1e-13);
+}
+
+TEST_CASE("the same bits on any number of threads, for any pages, beside any sequences",
+          "[decode]") {
+  Random random(2);
+  const coca::Rope rope({.dim = 16});
+  Eigen::ThreadPool pool(4);
+  for_each_any_form(rope, [&](const auto& form) {
+    if (form.half_width) return;
+    INFO(form.name);
+    const std::vector<Index> lengths{2500, 17, 1030};
+    std::vector<Tokens> tokens;
+    for (const Index length : lengths) tokens.push_back(Tokens{3, 16, 20}.add(length, random));
+    Tensor<float> q({3, 2, 9, 16});
+    q.fill([&] { return random.uniform(); });
+    const auto decode = [&](Index page, int threads, std::vector<std::size_t> which) {
+      coca::PagedCache cache({.key_heads = 3, .key_dim = 16, .value_dim = 20},
+                             {.page_tokens = page});
+      std::vector<SequenceId> ids;
+      Tensor<float> own_q({static_cast<Index>(which.size()), 2, 9, 16});
+      Tensor<float> out({static_cast<Index>(which.size()), 2, 9, 20});
+      for (std::size_t i = 0; i < which.size(); ++i) {
+        ids.push_back(cache.add());
+        cache.append(ids.back(), tokens[which[i]].k(), tokens[which[i]].v());
+        std::copy_n(q.storage().begin() + static_cast<Index>(which[i]) * 288, 288,
+                    own_q.storage().begin() + static_cast<Index>(i) * 288);
+      }
+      coca::decode(out.view(), own_q.view(), cache, ids, form.scheme, coca::Causal{}, {},
+                   Eigen::ThreadPoolDevice(&pool, threads));
+      return out.storage();
+    };
+    const std::vector<float> expected = decode(16, 1, {0, 1, 2});
+    for (const Index page : {16, 48, 256}) {
+      for (const int threads : {1, 2, 3, 4}) CHECK(decode(page, threads, {0, 1, 2}) == expected);
+    }
+    const std::vector<float> alone = decode(64, 2, {2});
+    CHECK(std::equal(alone.begin(), alone.end(), expected.begin() + 2 * 360));
+  });
+}
+
+TEST_CASE("a chunk of a prompt gives the bits of attention over tensors", "[decode]") {
+  Random random(3);
+  const Tokens tokens = Tokens{2, 8, 12}.add(300, random);
+  coca::PagedCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 12});
+  const std::vector<SequenceId> ids{cache.add()};
+  cache.append(ids[0], tokens.k(), tokens.v());
+  Tensor<float> q({1, 100, 4, 16}), out({1, 100, 4, 12}), expected({1, 100, 4, 12});
+  q.fill([&] { return random.uniform(); });
+  const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
+  coca::decode(out.view(), q.view(), cache, ids, scheme);
+  coca::attention(expected.view(), q.view(), tokens.k4(), tokens.v4(), scheme, coca::Causal{});
+  CHECK(out.storage() == expected.storage());
+}
+
+TEST_CASE("token by token, decode gives the rows of the prefill", "[decode]") {
+  Random random(4);
+  const coca::Rope rope({.dim = 16});
+  for_each_any_form(rope, [&](const auto& form) {
+    if (!form.half_width) return;
+    INFO(form.name);
+    const Tokens tokens = Tokens{2, 8, 12}.add(150, random);
+    Tensor<float> q({1, 150, 6, 16}), prefill({1, 150, 6, 12}), row({1, 1, 6, 12});
+    q.fill([&] { return random.uniform(); });
+    const coca::Causal mask;
+    coca::attention(prefill.view(), q.view(), tokens.k4(), tokens.v4(), form.scheme, mask);
+    coca::GrowingCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 12});
+    const std::vector<SequenceId> ids{cache.add()};
+    double worst = 0.0;
+    for (Index n = 0; n < 150; ++n) {
+      const auto one = [&](coca::View<const float, 3> x) {
+        x.data = &x(n, 0, 0);
+        x.shape[0] = 1;
+        return x;
+      };
+      cache.append(ids[0], one(tokens.k()), one(tokens.v()));
+      auto own_q = q.view();
+      own_q.data = &own_q(0, n, 0, 0);
+      own_q.shape[1] = 1;
+      coca::decode(row.view(), own_q, cache, ids, form.scheme);
+      for (Index i = 0; i < 72; ++i) {
+        worst = worse(worst, static_cast<double>(row.storage()[static_cast<std::size_t>(i)]),
+                      static_cast<double>(prefill.storage()[static_cast<std::size_t>(72 * n + i)]));
+      }
+    }
+    const double magnitude = coca_magnitude(longest_row(q), 1.0) / 4.0;
+    CHECK(worst <= 2.0 * attention_bounds<float, float>(magnitude, 0.0, 1.0, 16, 150).out);
+  });
+}
+
+TEST_CASE("a rope that changes is right for what is stored", "[decode]") {
+  // Dynamic NTK: the base grows with the length. A cache of rotated keys would hold old angles.
+  Random random(5);
+  const Tokens tokens = Tokens{1, 16, 16}.add(200, random);
+  coca::PagedCache cache({.key_heads = 1, .key_dim = 16, .value_dim = 16});
+  const std::vector<SequenceId> ids{cache.add()};
+  cache.append(ids[0], tokens.k(), tokens.v());
+  Tensor<float> q({1, 1, 2, 16}), out({1, 1, 2, 16}), expected({1, 1, 2, 16}), stale(out);
+  q.fill([&] { return 4.0 * random.uniform(); });
+  for (const double base : {10000.0, 40000.0}) {
+    const coca::Rotary scheme{coca::Rope({.dim = 16, .base = base})};
+    coca::decode(out.view(), q.view(), cache, ids, scheme);
+    coca::attention(expected.view(), q.view(), tokens.k4(), tokens.v4(), scheme, coca::Causal{});
+    CHECK(largest_difference(out, widened(expected)) <= 1e-5);
+  }
+  // The usual way: keys that were rotated when the base was 10000, a query rotated by today's.
+  Tokens rotated = tokens;
+  coca::rotate(coca::TensorView<float>(rotated.keys.data(), {1, 200, 1, 16}),
+               coca::Rope({.dim = 16, .base = 10000.0}));
+  coca::rotate(q.view(), coca::Rope({.dim = 16, .base = 40000.0}), {.first = 199});
+  coca::attention(stale.view(), q.view(), rotated.k4(), rotated.v4(), coca::Dot{});
+  CHECK(largest_difference(stale, widened(expected)) > 1e-2);
+}
+
+TEST_CASE("NaN and Inf in a cache stay with those that see them", "[decode]") {
+  Random random(6);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const ElementType type : {ElementType::float32, ElementType::bfloat16, ElementType::int8}) {
+    coca::PagedCache cache({.key_heads = 1, .key_dim = 8, .value_dim = 8, .type = type});
+    const std::vector<SequenceId> ids{cache.add()};
+    Tokens tokens = Tokens{1, 8, 8}.add(60, random);
+    tokens.values[59 * 8 + 3] = infinity;
+    cache.append(ids[0], tokens.k(), tokens.v());
+    Tensor<float> q({1, 2, 3, 8}), out({1, 2, 3, 8});
+    q.fill([&] { return random.uniform(); });
+    coca::decode(out.view(), q.view(), cache, ids, coca::Dot{});
+    for (Index h = 0; h < 3; ++h) {
+      for (Index i = 0; i < 8; ++i) {
+        CHECK(std::isfinite(out.view()(0, 0, h, i)));  // the first query does not see the last key
+        const bool finite = std::isfinite(out.view()(0, 1, h, i));
+        CHECK(finite == (type != ElementType::int8 && i != 3));
+      }
+    }
+    // What was dropped is gone.
+    cache.truncate(ids[0], 59);
+    coca::decode(out.view(), q.view(), cache, ids, coca::Dot{});
+    for (const float x : out.storage()) CHECK(std::isfinite(x));
+    cache.truncate(ids[0], 0);
+    const Tokens fresh = Tokens{1, 8, 8}.add(4, random);
+    cache.append(ids[0], fresh.k(), fresh.v());
+    coca::decode(out.view(), q.view(), cache, ids, coca::Dot{});
+    for (const float x : out.storage()) CHECK(std::isfinite(x));
+  }
+}
+
+TEST_CASE("decode says what is wrong before it writes", "[decode]") {
+  coca::PagedCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 6});
+  std::vector<SequenceId> ids{cache.add()};
+  Random random(7);
+  const Tokens tokens = Tokens{2, 8, 6}.add(5, random);
+  cache.append(ids[0], tokens.k(), tokens.v());
+  Tensor<float> q({1, 1, 4, 8}), out({1, 1, 4, 6}), odd({1, 1, 3, 8}), two({2, 1, 4, 8});
+  const auto untouched = out.storage();
+  coca::AttentionOptions options;
+  const auto run = [&](Tensor<float>& query) {
+    coca::decode(out.view(), query.view(), cache, ids, coca::Dot{}, coca::Causal{}, options);
+  };
+  CHECK_THROWS_WITH(run(odd), "coca: q.shape[2] (heads) is 3, expected a multiple of the cache's 2");
+  CHECK_THROWS_WITH(run(two),
+                    "coca: q.shape[0] (batch) is 2, expected 1 (one entry for each sequence)");
+  CHECK_THROWS_WITH(
+      coca::decode(out.view(), q.view(), cache, ids, coca::CocaSlack{coca::Rope({.dim = 8})}),
+      "coca: cache.key_dim is 8, expected 4 (what the scheme takes)");
+  options.first_key = 3;
+  CHECK_THROWS_AS(run(q), std::invalid_argument);
+  options = {};
+  const std::vector<coca::Position> positions(5);
+  options.key_ids = {positions.data(), {1, 5}};
+  CHECK_THROWS_AS(run(q), std::invalid_argument);
+  options = {};
+  Tensor<double> wide({1, 1, 4, 8}), wide_out({1, 1, 4, 6});
+  CHECK_THROWS_AS(coca::decode(wide_out.view(), wide.view(), cache, ids, coca::Dot{}),
+                  std::invalid_argument);
+  ids[0] = 9;
+  CHECK_THROWS_WITH(run(q), "coca: sequence is 9, expected one that was added, and not dropped");
+  CHECK(out.storage() == untouched);
+  // No sequence, no work.
+  ids.clear();
+  Tensor<float> none({0, 1, 4, 8});
+  CHECK_NOTHROW(coca::decode(Tensor<float>({0, 1, 4, 6}).view(), none.view(), cache, ids,
+                             coca::Dot{}));
+}
+
+TEST_CASE("an empty sequence gives zeros", "[decode]") {
+  coca::PagedCache cache({.key_heads = 1, .key_dim = 4, .value_dim = 4});
+  const std::vector<SequenceId> ids{cache.add()};
+  Tensor<float> q({1, 1, 2, 4}), out({1, 1, 2, 4});
+  q.fill([] { return 1.0F; });
+  coca::decode(out.view(), q.view(), cache, ids, coca::Dot{});
+  for (const float x : out.storage()) CHECK(x == 0.0F);
+}
