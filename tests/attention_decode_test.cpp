@@ -79,9 +79,9 @@ void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceI
     CHECK(worst <= bounds.out);
     double worst_lse = 0.0;
     for (std::size_t i = 0; i < own_lse.size(); ++i) {
-      worst_lse = worse(
-          worst_lse,
-          static_cast<double>(lse[static_cast<std::size_t>(s * heads * queries) + i]), own_lse[i]);
+      worst_lse = worse(worst_lse,
+                        static_cast<double>(lse[static_cast<std::size_t>(s * heads * queries) + i]),
+                        own_lse[i]);
     }
     CHECK(worst_lse <= bounds.lse);
   }
@@ -298,7 +298,8 @@ TEST_CASE("decode says what is wrong before it writes", "[decode]") {
   const auto run = [&](Tensor<float>& query) {
     coca::decode(out.view(), query.view(), cache, ids, coca::Dot{}, coca::Causal{}, options);
   };
-  CHECK_THROWS_WITH(run(odd), "coca: q.shape[2] (heads) is 3, expected a multiple of the cache's 2");
+  CHECK_THROWS_WITH(run(odd),
+                    "coca: q.shape[2] (heads) is 3, expected a multiple of the cache's 2");
   CHECK_THROWS_WITH(run(two),
                     "coca: q.shape[0] (batch) is 2, expected 1 (one entry for each sequence)");
   CHECK_THROWS_WITH(
@@ -320,8 +321,8 @@ TEST_CASE("decode says what is wrong before it writes", "[decode]") {
   // No sequence, no work.
   ids.clear();
   Tensor<float> none({0, 1, 4, 8});
-  CHECK_NOTHROW(coca::decode(Tensor<float>({0, 1, 4, 6}).view(), none.view(), cache, ids,
-                             coca::Dot{}));
+  CHECK_NOTHROW(
+      coca::decode(Tensor<float>({0, 1, 4, 6}).view(), none.view(), cache, ids, coca::Dot{}));
 }
 
 TEST_CASE("an empty sequence gives zeros", "[decode]") {

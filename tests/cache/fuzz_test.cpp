@@ -66,8 +66,7 @@ TEST_CASE("random appends, truncations, forks, drops and decodes", "[cache]") {
         shorter->second.truncate(length);
       } else if (what < 7 && !model.empty()) {
         const auto longer = some();
-        const Tokens more =
-            Tokens{kHeads, kKeyDim, kValueDim}.add(random.integer(0, 40), random);
+        const Tokens more = Tokens{kHeads, kKeyDim, kValueDim}.add(random.integer(0, 40), random);
         const Index used = cache.pages_used();
         try {
           cache.append(longer->first, more.k(), more.v());

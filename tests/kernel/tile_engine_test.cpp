@@ -204,6 +204,193 @@ TEMPLATE_TEST_CASE("the products for few rows", "[kernel]", float, double) {
   });
 }
 
+/// Numbers as a cache holds them, and what they are.
+template <class T>
+struct Stored {
+  std::vector<std::byte> bytes;
+  std::vector<T> values;
+
+  Stored(coca::ElementType type, Index count, test::Random& random) {
+    const auto add = [&](auto x) {
+      const auto* first = reinterpret_cast<const std::byte*>(&x);
+      bytes.insert(bytes.end(), first, first + sizeof x);
+      values.push_back(static_cast<T>(x));
+    };
+    for (Index i = 0; i < count; ++i) {
+      const double x = random.uniform();
+      switch (type) {
+        case coca::ElementType::bfloat16:
+          add(static_cast<Eigen::bfloat16>(x));
+          break;
+        case coca::ElementType::float16:
+          add(static_cast<Eigen::half>(x));
+          break;
+        case coca::ElementType::int8:
+          add(static_cast<std::int8_t>(127.0 * x));
+          break;
+        default:
+          add(static_cast<T>(x));
+      }
+    }
+  }
+};
+
+template <class T>
+std::vector<coca::ElementType> cached_types() {
+  using enum coca::ElementType;
+  if (std::is_same_v<T, double>) return {float64};
+  return {float32, bfloat16, float16, int8};
+}
+
+TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(109);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const coca::ElementType type : cached_types<T>()) {
+      const PanelFunctions<T>& panels = engine.panels(type);
+      for (const Index rows : {1, 2, 3, 4, 5, 6, 7, 60}) {
+        INFO("type " << static_cast<int>(type) << ", rows " << rows);
+        const Index depth = random.integer(1, 70);
+        const Stored<T> keys(type, depth * kPanelTokens, random);
+        const std::vector<T> queries = random_numbers<T>(rows * depth, random);
+        std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys), T(-7));
+        panels.scores(queries.data(), keys.bytes.data(), scores.data(), rows, depth);
+        const double unit = test::sum_error(static_cast<double>(depth), test::kUnit<T>) * 127.0;
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index key = 0; key < kPanelTokens; ++key) {
+            double sum = 0.0;
+            for (Index k = 0; k < depth; ++k) {
+              sum += static_cast<double>(queries[static_cast<std::size_t>(r * depth + k)]) *
+                     static_cast<double>(keys.values[static_cast<std::size_t>(k * 16 + key)]);
+            }
+            worst = test::worse(
+                worst, static_cast<double>(scores[static_cast<std::size_t>(r * kTileKeys + key)]),
+                sum);
+          }
+          CHECK(scores[static_cast<std::size_t>(r * kTileKeys + kPanelTokens)] == T(-7));
+        }
+        CHECK(worst <= unit * static_cast<double>(depth));
+
+        const Index columns = engine.vector * random.integer(1, 9);
+        const Index first = random.integer(0, 15);
+        const Index count = random.integer(1, 16 - first);
+        const Stored<T> values(type, (columns + 15) / 16 * 256, random);
+        const std::vector<T> weights = random_numbers<T>(rows * kTileKeys, random);
+        const Index stride = columns + engine.vector;
+        std::vector<T> sums = random_numbers<T>(rows * stride, random);
+        const std::vector<T> before = sums;
+        panels.values(weights.data(), values.bytes.data(), sums.data(), rows, first, count,
+                      columns);
+        worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index i = 0; i < stride; ++i) {
+            const auto at = static_cast<std::size_t>(r * stride + i);
+            double sum = static_cast<double>(before[at]);
+            for (Index key = 0; i < columns && key < count; ++key) {
+              const Index value = (i / 16 * 16 + first + key) * 16 + i % 16;
+              sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
+                     static_cast<double>(values.values[static_cast<std::size_t>(value)]);
+            }
+            worst = test::worse(worst, static_cast<double>(sums[at]), sum);
+          }
+        }
+        CHECK(worst <= test::sum_error(17.0, test::kUnit<T>) * 127.0 * 17.0);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(110);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const Index pairs = 21;
+    const std::vector<T> angles = random_numbers<T>(2 * 16 * pairs, random);
+    const auto size = static_cast<std::size_t>(2 * 16 * pairs);
+    for (const coca::ElementType type : cached_types<T>()) {
+      const Index bytes = coca::element_bytes(type);
+      const PanelFunctions<T>& panels = engine.panels(type);
+      const Stored<T> keys(type, 2 * 16 * pairs, random);
+      for (const bool interleaved : {false, true}) {
+        const Index step = interleaved ? 32 : 16;
+        const Index second = interleaved ? 16 : 16 * pairs;
+        std::vector<T> psi(size), twice(size), once(size);
+        panels.turn_keys(keys.bytes.data(), keys.bytes.data() + second * bytes, step, angles.data(),
+                         psi.data(), psi.data() + second, step, pairs);
+        panels.turn_twice(keys.bytes.data(), angles.data(), twice.data(), twice.data() + second,
+                          step, pairs);
+        panels.turn_once(keys.bytes.data(), angles.data(), once.data(), once.data() + second, step,
+                         pairs);
+        double worst = 0.0;
+        const auto check = [&](const std::vector<T>& turned, Index at, double a, double b, double c,
+                               double s) {
+          const auto x = static_cast<std::size_t>(at);
+          const auto y = static_cast<std::size_t>(at + second);
+          worst = test::worse(worst, static_cast<double>(turned[x]), a * c - b * s);
+          worst = test::worse(worst, static_cast<double>(turned[y]), b * c + a * s);
+        };
+        for (Index j = 0; j < pairs; ++j) {
+          for (Index l = 0; l < 16; ++l) {
+            const auto number = [](const std::vector<T>& x, Index i) {
+              return static_cast<double>(x[static_cast<std::size_t>(i)]);
+            };
+            const double c = number(angles, 32 * j + l);
+            const double s = number(angles, 32 * j + 16 + l);
+            const double t = number(keys.values, 16 * j + l);
+            check(psi, step * j + l, number(keys.values, step * j + l),
+                  number(keys.values, second + step * j + l), c, s);
+            check(twice, step * j + l, t, t, c, s);
+            check(once, step * j + l, t, 0.0, c, s);
+          }
+        }
+        CHECK(worst <= 4.0 * 127.0 * test::kUnit<T>);
+
+        // Rows, with one angle a pair.
+        const Index row_step = interleaved ? 2 : 1;
+        const Index other = interleaved ? 1 : pairs;
+        const std::vector<T> rows = random_numbers<T>(3 * 2 * pairs, random);
+        std::vector<T> turned(rows.size());
+        engine.turn_rows(rows.data(), rows.data() + other, row_step, angles.data(),
+                         angles.data() + pairs, turned.data(), turned.data() + other, 3, 2 * pairs,
+                         pairs);
+        worst = 0.0;
+        for (Index r = 0; r < 3; ++r) {
+          for (Index j = 0; j < pairs; ++j) {
+            const auto x = static_cast<std::size_t>(r * 2 * pairs + j * row_step);
+            const auto y = x + static_cast<std::size_t>(other);
+            const auto c = static_cast<double>(angles[static_cast<std::size_t>(j)]);
+            const auto s = static_cast<double>(angles[static_cast<std::size_t>(pairs + j)]);
+            const auto a = static_cast<double>(rows[x]);
+            const auto b = static_cast<double>(rows[y]);
+            worst = test::worse(worst, static_cast<double>(turned[x]), a * c - b * s);
+            worst = test::worse(worst, static_cast<double>(turned[y]), b * c + a * s);
+          }
+        }
+        CHECK(worst <= 4.0 * test::kUnit<T>);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(111);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const std::vector<T> factors = random_numbers<T>(16, random);
+    for (const Index count : {1, 7, 16}) {
+      std::vector<T> x = random_numbers<T>(3 * kTileKeys, random);
+      const std::vector<T> before = x;
+      engine.scale_columns(x.data(), 2, count, factors.data());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const auto column = static_cast<Index>(i) % kTileKeys;
+        const bool scaled = static_cast<Index>(i) < 2 * kTileKeys && column < count;
+        CHECK(x[i] == (scaled ? before[i] * factors[static_cast<std::size_t>(column)] : before[i]));
+      }
+    }
+  });
+}
+
 TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
     // Floats from -0 down to -126, one in 61; below that results are subnormal and then 0.

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
+using coca::Index;
 using coca::Rope;
 using coca::RopeLayout;
 
@@ -69,4 +70,35 @@ TEST_CASE("wrong rope options are named", "[position]") {
   CHECK_THROWS_WITH(Rope({.dim = 8, .inv_freq = {1.0}}),
                     "coca: rope.inv_freq.size is 1, expected 4 (rotary_dim / 2)");
   CHECK_THROWS_AS(Rope({.dim = 2, .inv_freq = {NAN}}), std::invalid_argument);
+}
+
+TEST_CASE("the turns of a panel are those of its positions", "[position]") {
+  for (const auto& [dim, rotary_dim] : {std::pair<Index, Index>{40, 40}, {12, 8}}) {
+    const coca::Rope rope({.dim = dim, .rotary_dim = rotary_dim});
+    const auto turns = rope.panel_turns<double>();
+    CHECK(turns.places == rope.panel_turns<double>().places);  // made once
+    const Index pairs = dim / 2;
+    std::vector<double> cosines(static_cast<std::size_t>(pairs + 16)), sines(cosines.size());
+    for (Index i = 0; i < 16; ++i) {
+      rope.cos_sin(i, cosines.data(), sines.data());
+      for (Index j = 0; j < pairs; ++j) {
+        CHECK(turns.places[32 * j + i] == cosines[static_cast<std::size_t>(j)]);
+        CHECK(turns.places[32 * j + 16 + i] == sines[static_cast<std::size_t>(j)]);
+      }
+    }
+    for (Index p = 0; p < 8; ++p) {
+      rope.cos_sin(-16 * p, cosines.data(), sines.data());
+      for (Index j = 0; j < pairs; ++j) {
+        CHECK(turns.panels[p * turns.stride + j] == cosines[static_cast<std::size_t>(j)]);
+        CHECK(turns.panels[p * turns.stride + turns.stride / 2 + j] ==
+              sines[static_cast<std::size_t>(j)]);
+      }
+    }
+    // The pairs beyond rotary_dim do not turn.
+    rope.cos_sin(1000, cosines.data(), sines.data());
+    for (Index j = rotary_dim / 2; j < pairs; ++j) {
+      CHECK(cosines[static_cast<std::size_t>(j)] == 1.0);
+      CHECK(sines[static_cast<std::size_t>(j)] == 0.0);
+    }
+  }
 }
