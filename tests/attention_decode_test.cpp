@@ -255,6 +255,22 @@ TEST_CASE("a rope that changes is right for what is stored", "[decode]") {
   CHECK(largest_difference(stale, widened(expected)) > 1e-2);
 }
 
+TEST_CASE("who keeps rotated keys decodes with Dot", "[decode]") {
+  Random random(8);
+  const coca::Rope rope({.dim = 16});
+  Tokens tokens = Tokens{1, 16, 16}.add(200, random);
+  Tensor<float> q({1, 1, 2, 16}), out({1, 1, 2, 16}), expected({1, 1, 2, 16});
+  q.fill([&] { return random.uniform(); });
+  coca::attention(expected.view(), q.view(), tokens.k4(), tokens.v4(), coca::Rotary{rope});
+  coca::rotate(coca::TensorView<float>(tokens.keys.data(), {1, 200, 1, 16}), rope);
+  coca::rotate(q.view(), rope, {.first = 199});
+  coca::PagedCache cache({.key_heads = 1, .key_dim = 16, .value_dim = 16});
+  const std::vector<SequenceId> ids{cache.add()};
+  cache.append(ids[0], tokens.k(), tokens.v());
+  coca::decode(out.view(), q.view(), cache, ids, coca::Dot{});
+  CHECK(largest_difference(out, widened(expected)) <= 1e-6);
+}
+
 TEST_CASE("NaN and Inf in a cache stay with those that see them", "[decode]") {
   Random random(6);
   const float infinity = std::numeric_limits<float>::infinity();

@@ -168,6 +168,33 @@ TEST_CASE("the caller may bring the work memory", "[memory]") {
   CHECK(out.storage() == untouched);
 }
 
+TEST_CASE("the caller may bring the work memory of decode", "[memory]") {
+  Eigen::ThreadPool pool(2);
+  const Eigen::ThreadPoolDevice device(&pool, 2);
+  Random random(5);
+  coca::PagedCache cache({.key_heads = 2, .key_dim = 24, .value_dim = 40});
+  const std::vector<coca::SequenceId> ids{cache.add()};
+  Tensor<float> k({1, 3000, 2, 24}), v({1, 3000, 2, 40});
+  for (auto* x : {&k, &v}) x->fill([&] { return random.uniform(); });
+  cache.append(ids, k.view(), v.view());
+  for (const Index queries : {1, 200}) {  // by either kernel
+    Tensor<float> q({1, queries, 4, 24}), out({1, queries, 4, 40}), own({1, queries, 4, 40});
+    q.fill([&] { return random.uniform(); });
+    const std::size_t bytes =
+        coca::decode_workspace_bytes(q.view(), cache, ids, coca::Dot{}, device);
+    std::vector<std::byte> memory(bytes + 2, std::byte{42});
+    coca::decode(own.view(), q.view(), cache, ids, coca::Dot{}, coca::Causal{}, {}, device);
+    coca::decode(out.view(), q.view(), cache, ids, coca::Dot{}, coca::Causal{},
+                 {.workspace = std::span(memory).subspan(1, bytes)}, device);
+    CHECK(out.storage() == own.storage());
+    CHECK(memory.front() == std::byte{42});
+    CHECK(memory.back() == std::byte{42});
+  }
+  Tensor<float> q({2, 1, 4, 24});
+  CHECK_THROWS_AS(coca::decode_workspace_bytes(q.view(), cache, ids, coca::Dot{}),
+                  std::invalid_argument);
+}
+
 TEST_CASE("work memory for a long call does for shorter ones, and inside the pool", "[memory]") {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);

@@ -23,14 +23,36 @@ concept KeyValueCache = requires(const C& cache, std::span<const SequenceId> ids
 
 namespace detail {
 
-/// The shapes that a call with tensors in place of the cache would have. Keys of different sequences
-/// are of different lengths: the longest counts.
-inline Tensors cached_tensors(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
-                              Index keys) {
-  const auto absent = [&](Index dim) {
-    return AnyInput(nullptr, layout.type, {q.shape[0], keys, layout.heads, dim}, {});
-  };
-  return {out, q, absent(layout.key_dim), absent(layout.value_dim)};
+inline Index longest_keys(const Sequences& sequences) {
+  Index keys = 0;
+  for (Index s = 0; s < sequences.count; ++s) keys = std::max(keys, sequences(s).keys);
+  return keys;
+}
+
+/// What stands for the keys, or values, of a cache among tensors: a shape, as long as the longest
+/// sequence.
+inline AnyInput cached_operand(const AnyInput& q, const PanelLayout& layout,
+                               const Sequences& sequences, Index dim) {
+  return {nullptr, layout.type, {q.shape[0], longest_keys(sequences), layout.heads, dim}, {}};
+}
+
+/// The sizes of a call: that queries fit the cache, and both the scheme.
+template <Real T, class S>
+AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
+                            const Sequences& sequences, const S& scheme) {
+  require_equal("q.shape[0] (batch)", q.shape[0], sequences.count, "one entry for each sequence");
+  if ((layout.type == ElementType::float64) != (q.type == ElementType::float64)) {
+    reject("q", "of another precision than the cache",
+           "double for a cache of float64, and for no other");
+  }
+  if (q.shape[2] % layout.heads != 0) {
+    reject("q.shape[2] (heads)", std::to_string(q.shape[2]),
+           "a multiple of the cache's " + std::to_string(layout.heads));
+  }
+  const AttentionShape shape = check_inputs(q, cached_operand(q, layout, sequences, layout.key_dim),
+                                            cached_operand(q, layout, sequences, layout.value_dim));
+  check_scheme<T>(scheme, layout.key_dim, shape.query_dim, "cache.key_dim");
+  return shape;
 }
 
 inline void check_cached_options(const AttentionOptions& options) {
@@ -51,31 +73,15 @@ inline Sequences cached_sequences(const PanelSequence* sequences, std::span<cons
           .ids = ids.data()};
 }
 
-inline Index longest_keys(const Sequences& sequences) {
-  Index keys = 0;
-  for (Index s = 0; s < sequences.count; ++s) keys = std::max(keys, sequences(s).keys);
-  return keys;
-}
-
 template <Real T, class S, class M, class D>
 void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
                 const PanelSequence* stored, std::span<const SequenceId> ids, const S& scheme,
                 const M& mask, const AttentionOptions& options, const D& device) {
   check_view("q", q);
-  require_equal("q.shape[0] (batch)", q.shape[0], static_cast<Index>(ids.size()),
-                "one entry for each sequence");
-  if ((layout.type == ElementType::float64) != (q.type == ElementType::float64)) {
-    reject("q", "of another precision than the cache",
-           "double for a cache of float64, and for no other");
-  }
   const Sequences sequences = cached_sequences(stored, ids, q.shape[1]);
-  const Tensors tensors = cached_tensors(out, q, layout, longest_keys(sequences));
-  if (q.shape[2] % layout.heads != 0) {
-    reject("q.shape[2] (heads)", std::to_string(q.shape[2]),
-           "a multiple of the cache's " + std::to_string(layout.heads));
-  }
-  const AttentionShape shape = check_inputs(q, tensors.k, tensors.v);
-  check_scheme<T>(scheme, layout.key_dim, shape.query_dim, "cache.key_dim");
+  const AttentionShape shape = check_cached<T>(q, layout, sequences, scheme);
+  const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
+                        cached_operand(q, layout, sequences, layout.value_dim)};
   check_result(tensors, shape);
   check_cached_options(options);
   check_options(options, shape, tensors);
@@ -121,6 +127,29 @@ void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceI
                                                   cache.sequences(), sequences, scheme, mask,
                                                   options, device);
   }
+}
+
+/// Bytes of work memory that suffice for a call of decode with these queries, sequences as long as they
+/// are now, scheme and device: from options.workspace, or else from the calling thread's store. Up to 60
+/// rows a key head, the sums of at most 64 parts of each sequence are in it. Only the shape of q is
+/// looked at. Throws std::invalid_argument as decode does.
+template <TensorLike Q, KeyValueCache Cache, class S, class D = Eigen::DefaultDevice>
+std::size_t decode_workspace_bytes(const Q& q, const Cache& cache,
+                                   std::span<const SequenceId> sequences, const S& scheme,
+                                   const D& device = {}) {
+  using namespace detail;
+  using T = Accumulator<ElementOf<Q>>;
+  cache.check_sequences(sequences);
+  const AnyInput queries = tensor_view(q);
+  const Sequences all = cached_sequences(cache.sequences(), sequences, queries.shape[1]);
+  const AttentionShape shape = check_cached<T>(queries, cache.layout(), all, scheme);
+  if (!decodes(shape)) {
+    return sequences_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout().key_dim,
+                              device);
+  }
+  const ForwardWidths widths(tile_engine<T>(target()), shape, scheme.score_dim(shape.query_dim),
+                             cache.layout().key_dim);
+  return DecodeMemory::of<T>(all, shape, widths).bytes(thread_count(device)) + kAlignment - 1;
 }
 
 }  // namespace coca::inline v0

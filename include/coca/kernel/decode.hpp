@@ -71,6 +71,25 @@ inline bool decodes(const AttentionShape& shape) {
   return shape.key_heads != 0 && shape.queries * (shape.query_heads / shape.key_heads) <= kTileRows;
 }
 
+/// Work memory of a call of few rows a sequence: that of its plan, of its parts, of each worker.
+struct DecodeMemory {
+  std::size_t plan;
+  std::size_t parts;
+  std::size_t worker;
+
+  template <Real T>
+  static DecodeMemory of(const Sequences& sequences, const AttentionShape& shape,
+                         const ForwardWidths& widths) {
+    const Index rows = shape.queries * (shape.query_heads / shape.key_heads);
+    return {DecodePlan::order_bytes(sequences),
+            DecodeParts<T>::bytes(DecodePlan::count(sequences, shape), rows, widths),
+            DecodeBuffers<T>::bytes(rows, widths)};
+  }
+  std::size_t bytes(int workers) const {
+    return plan + parts + worker * static_cast<std::size_t>(workers);
+  }
+};
+
 /// Runs a checked call whose keys are in a cache, of few rows a sequence.
 template <class Call, Device D>
 void decode_few(const Call& call, const D& device) {
@@ -79,19 +98,15 @@ void decode_few(const Call& call, const D& device) {
   const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
                              call.tensors.k.shape[3]);
   const Index rows = call.shape.queries * call.group();
-  const std::size_t order = DecodePlan::order_bytes(call.sequences);
-  const std::size_t parts_bytes =
-      DecodeParts<T>::bytes(DecodePlan::count(call.sequences, call.shape), rows, widths);
-  const std::size_t bytes = DecodeBuffers<T>::bytes(rows, widths);
+  const auto sizes = DecodeMemory::of<T>(call.sequences, call.shape, widths);
   const int workers = DecodePlan::workers(call.sequences, call.shape, widths, helper_count(device));
-  std::byte* memory = work_memory(call.options.workspace,
-                                  order + parts_bytes + bytes * static_cast<std::size_t>(workers));
+  std::byte* memory = work_memory(call.options.workspace, sizes.bytes(workers));
   const DecodePlan plan(call.sequences, call.shape, reinterpret_cast<Index*>(memory));
-  const DecodeParts<T> parts(memory + order, rows, widths);
-  std::byte* work = memory + order + parts_bytes;
+  const DecodeParts<T> parts(memory + sizes.plan, rows, widths);
+  std::byte* work = memory + sizes.plan + sizes.parts;
 
   const auto with_buffers = [&](int worker, Index number, const auto& use) {
-    Carver carver(work + static_cast<std::size_t>(worker) * bytes);
+    Carver carver(work + static_cast<std::size_t>(worker) * sizes.worker);
     DecodeBuffers<T> buffers(carver, rows, widths);
     parts.bind(buffers, number);
     const DecodeItem item = plan.item(number);
