@@ -27,14 +27,13 @@ struct ForwardBuffers : TileBuffers<T> {
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
       : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
                        .sums = carver.take<T>(rows * widths.row()),
-                       .maxima = carver.take<T>(rows)},
+                       .maxima = carver.take<T>(rows),
+                       .scores = carver.take<T>(kTileRows * kTileKeys),
+                       .scratch = carver.take<T>(widths.token)},
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),
-        value_rows(carver.take<T>(kPackKeys * widths.value)) {
-    this->scores = carver.take<T>(kTileRows * kTileKeys);
-    this->scratch = carver.take<T>(widths.token);
-  }
+        value_rows(carver.take<T>(kPackKeys * widths.value)) {}
 
   static std::size_t bytes(Index rows, const ForwardWidths& widths) {
     Carver measure;
