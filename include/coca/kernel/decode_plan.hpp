@@ -30,17 +30,15 @@ struct DecodeBuffers : TileBuffers<T> {
   T* values;  ///< one panel of values without NaN and Inf, or one psi
 
   DecodeBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score)},
+      : TileBuffers<T>(carver.take<T>(rows * widths.score), nullptr, nullptr,
+                       carver.take<T>(rows * kTileKeys), carver.take<T>(widths.token)),
         turned(carver.take<T>(rows * widths.score)),
         panel_queries(carver.take<T>(rows * widths.score)),
         cosines(carver.take<T>(widths.score + 16)),
         sines(carver.take<T>(widths.score + 16)),
         keys(carver.take<T>(kPanelTokens * widths.score)),
         values(
-            carver.take<T>(std::max(kPanelTokens * (widths.value + kPanelTokens), widths.score))) {
-    this->scores = carver.take<T>(rows * kTileKeys);
-    this->scratch = carver.take<T>(widths.token);
-  }
+            carver.take<T>(std::max(kPanelTokens * (widths.value + kPanelTokens), widths.score))) {}
 
   static std::size_t bytes(Index rows, const ForwardWidths& widths) {
     Carver measure;

@@ -25,11 +25,9 @@ struct ForwardBuffers : TileBuffers<T> {
   T* value_rows;  ///< kPackKeys x value, likewise
 
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
-                       .sums = carver.take<T>(rows * widths.row()),
-                       .maxima = carver.take<T>(rows),
-                       .scores = carver.take<T>(kTileRows * kTileKeys),
-                       .scratch = carver.take<T>(widths.token)},
+      : TileBuffers<T>(carver.take<T>(rows * widths.score), carver.take<T>(rows * widths.row()),
+                       carver.take<T>(rows), carver.take<T>(kTileRows * kTileKeys),
+                       carver.take<T>(widths.token)),
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),

@@ -52,6 +52,10 @@ struct TileBuffers {
   T* maxima = nullptr;   ///< rows
   T* scores = nullptr;   ///< kTileRows x kTileKeys
   T* scratch = nullptr;  ///< one token
+
+  TileBuffers() = default;
+  TileBuffers(T* q, T* o, T* tops, T* tile, T* token)
+      : queries(q), sums(o), maxima(tops), scores(tile), scratch(token) {}
 };
 
 /// The rows of one work item: those of one sequence and key head from begin to end, where row r is
