@@ -1,14 +1,10 @@
 #include "arguments.hpp"
 
 #include <algorithm>
-#include <coca/core/version.hpp>
 #include <filesystem>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#include <CLI/CLI.hpp>
-#pragma GCC diagnostic pop
+#include "command_line/cli.hpp"
+#include "command_line/program.hpp"
 
 namespace attend {
 
@@ -43,37 +39,14 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
       "q is [batch, sequence, heads, head_dim], k and v have their own sequence and heads; or each "
       "is [sequence, head_dim]. float16, float32 or float64, all three alike.",
       "attend");
-  app.set_version_flag("--version", std::to_string(COCA_VERSION_MAJOR) + "." +
-                                        std::to_string(COCA_VERSION_MINOR) + "." +
-                                        std::to_string(COCA_VERSION_PATCH));
+  app.set_version_flag("--version", command_line::version());
   app.add_option("q", a.q, "queries")->required();
   app.add_option("k", a.k, "keys, or t or x for the CoCA schemes")->required();
   app.add_option("v", a.v, "values")->required();
   app.add_option("-o,--out", a.out, "where the output goes")->required();
   app.add_option("--lse", a.lse, "where the log-sum-exp goes, [batch, heads, sequence]");
 
-  const std::string scheme = "Scheme";
-  app.add_option("--scheme", a.scheme, "how a query and a key make a score")
-      ->check(CLI::IsMember({"dot", "rotary", "coca-strict", "coca-slack", "coca-constrained"}))
-      ->capture_default_str()
-      ->group(scheme);
-  app.add_option(
-         "--key-form", a.key_form,
-         "what k is for the CoCA schemes: t (head_dim/2, not negative) or the raw projection "
-         "x (head_dim; t = relu of the mean of each pair)")
-      ->check(CLI::IsMember({"t", "x"}))
-      ->capture_default_str()
-      ->group(scheme);
-  app.add_option("--layout", a.layout, "how coordinates pair up to rotate")
-      ->check(CLI::IsMember({"half-split", "interleaved"}))
-      ->capture_default_str()
-      ->group(scheme);
-  app.add_option("--base", a.base, "theta_j = base^(-2j/rotary_dim)")
-      ->capture_default_str()
-      ->group(scheme);
-  app.add_option("--rotary-dim", a.rotary_dim, "coordinates that rotate, 0: all")->group(scheme);
-  app.add_option("--inv-freq", a.inv_freq, "a float64 file of theta, rotary_dim/2 numbers")
-      ->group(scheme);
+  command_line::add_scheme_options(app, a);
 
   const std::string mask = "Mask (a query sees what all of them show)";
   app.add_option("--mask", a.masks, "several with commas, or given again; full unless given")

@@ -5,20 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "command_line/scheme.hpp"
+
 namespace attend {
 
 /// The command line. docs/attend.md describes it.
-struct Arguments {
+struct Arguments : command_line::SchemeArguments {
   std::string q, k, v;
   std::string out;
   std::string lse;
-
-  std::string scheme = "coca-slack";
-  std::string key_form = "t";
-  std::string layout = "half-split";
-  double base = 10000.0;
-  coca::Index rotary_dim = 0;
-  std::string inv_freq;
 
   std::vector<std::string> masks;
   coca::Position causal_offset = 0;

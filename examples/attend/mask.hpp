@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "arguments.hpp"
-#include "npy.hpp"
+#include "command_line/npy.hpp"
 
 namespace attend {
 
@@ -22,11 +22,11 @@ class AnyMask : public coca::MaskDefaults {
       }
     }
     if (!arguments.bool_mask.empty()) {
-      boolean_file_ = read_npy(arguments.bool_mask);
+      boolean_file_ = command_line::read_npy(arguments.bool_mask);
       boolean_.emplace(four_axes<bool>(boolean_file_));
     }
     if (!arguments.bias.empty()) {
-      bias_file_ = read_npy(arguments.bias);
+      bias_file_ = command_line::read_npy(arguments.bias);
       bias_.emplace(four_axes<T>(bias_file_));
     }
   }
@@ -56,7 +56,7 @@ class AnyMask : public coca::MaskDefaults {
     return tokens < 0 ? coca::SlidingWindow::unlimited : tokens;
   }
   template <class X>
-  static coca::View<const X, 4> four_axes(const Array& file) {
+  static coca::View<const X, 4> four_axes(const command_line::Array& file) {
     if (!file.is_matrix()) return file.view<X, 4>();
     const auto matrix = file.view<X, 2>();
     return {matrix.data,
@@ -77,8 +77,8 @@ class AnyMask : public coca::MaskDefaults {
   std::optional<coca::PrefixLm> prefix_lm_;
   std::optional<coca::BooleanMask> boolean_;
   std::optional<coca::AdditiveBias<T>> bias_;
-  Array boolean_file_;
-  Array bias_file_;
+  command_line::Array boolean_file_;
+  command_line::Array bias_file_;
 };
 
 }  // namespace attend

@@ -3,45 +3,15 @@
 #include <coca/coca.hpp>
 #include <iostream>
 
+#include "command_line/scheme.hpp"
 #include "mask.hpp"
 #include "run.hpp"
 
 namespace attend {
 
-inline coca::Rope make_rope(const Arguments& arguments, coca::Index head_dim) {
-  coca::RopeOptions options{.dim = head_dim,
-                            .base = arguments.base,
-                            .rotary_dim = arguments.rotary_dim,
-                            .layout = arguments.layout == "interleaved"
-                                          ? coca::RopeLayout::interleaved
-                                          : coca::RopeLayout::half_split};
-  if (!arguments.inv_freq.empty()) {
-    const Array file = read_npy(arguments.inv_freq);
-    const auto values = file.view<double, 1>();
-    options.inv_freq.assign(values.data, values.data + values.shape[0]);
-  }
-  return coca::Rope(std::move(options));
-}
-
-/// For a program that must offer all schemes, one kernel to compile instead of eight.
-using AnyScheme =
-    coca::OneOf<coca::Dot, coca::Rotary, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
-                coca::CocaSlack<>, coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<>,
-                coca::CocaConstrained<coca::RawProjection>>;
-
-/// The scheme the arguments name.
-inline AnyScheme make_scheme(const Arguments& arguments, coca::Index head_dim) {
-  if (arguments.scheme == "dot") return coca::Dot{};
-  const coca::Rope rope = make_rope(arguments, head_dim);
-  if (arguments.scheme == "rotary") return coca::Rotary{rope};
-  const auto coca_scheme = [&](auto key_form) -> AnyScheme {
-    if (arguments.scheme == "coca-strict") return coca::CocaStrict{rope, key_form};
-    if (arguments.scheme == "coca-slack") return coca::CocaSlack{rope, key_form};
-    return coca::CocaConstrained{rope, key_form};
-  };
-  if (arguments.key_form == "t") return coca_scheme(coca::NonNegativeT{});
-  return coca_scheme(coca::RawProjection{});
-}
+using command_line::DType;
+using command_line::PendingFile;
+using command_line::read_npy;
 
 template <class T>
 void run(const Arguments& arguments, const Inputs& inputs) {
@@ -83,11 +53,11 @@ void run(const Arguments& arguments, const Inputs& inputs) {
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
   const auto start = std::chrono::steady_clock::now();
   coca::attention(coca::TensorView<T>(out.data(), out_shape), q, k, v,
-                  make_scheme(arguments, q.shape[3]), mask, options, device);
+                  command_line::make_scheme(arguments, q.shape[3]), mask, options, device);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (arguments.verbose) {
-    std::cerr << arguments.scheme << ", " << name_of(inputs.q.dtype) << ", " << q.shape[1]
-              << " queries, " << k.shape[1] << " keys: " << seconds.count() << " s\n";
+    std::cerr << arguments.scheme << ", " << command_line::name_of(inputs.q.dtype) << ", "
+              << q.shape[1] << " queries, " << k.shape[1] << " keys: " << seconds.count() << " s\n";
   }
 
   PendingFile out_file(arguments.out);

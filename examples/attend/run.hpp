@@ -1,9 +1,11 @@
 #pragma once
 
 #include "arguments.hpp"
-#include "npy.hpp"
+#include "command_line/npy.hpp"
 
 namespace attend {
+
+using command_line::Array;
 
 /// The files of a call, read.
 struct Inputs {

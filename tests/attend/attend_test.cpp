@@ -1,20 +1,12 @@
-#include <sys/wait.h>
-
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <random>
-#include <sstream>
 
 #include "coca/extern.hpp"
-#include "support/bounds.hpp"
-#include "support/catch.hpp"
-#include "support/npy.hpp"
-#include "support/random.hpp"
+#include "support/program_folder.hpp"
 
 /// The command-line program from outside: files in, files out, exit codes and messages.
 namespace {
@@ -26,23 +18,11 @@ namespace fs = std::filesystem;
 /// the same up to a few ulp of numbers below 4.
 constexpr double kRounding = 16.0 * std::numeric_limits<float>::epsilon();
 
-/// Catch2's matcher for a part of a text, which version 3 calls otherwise.
-auto contains(const std::string& part) {
-#if __has_include(<catch2/catch_all.hpp>)
-  return Catch::Matchers::ContainsSubstring(part);
-#else
-  return Catch::Matchers::Contains(part);
-#endif
-}
-
 /// A folder of its own, with operands in it.
-struct Folder {
-  fs::path path =
-      fs::temp_directory_path() / ("coca_attend_" + std::to_string(std::random_device{}()));
+struct Folder : ProgramFolder {
   Tensor<float> q{{2, 20, 4, 16}}, t{{2, 30, 2, 8}}, k{{2, 30, 2, 16}}, v{{2, 30, 2, 12}};
 
-  Folder() {
-    fs::create_directory(path);
+  Folder() : ProgramFolder(COCA_ATTEND) {
     Random random(5);
     q.fill([&] { return random.uniform(); });
     t.fill([&] { return std::fabs(random.uniform()); });
@@ -53,40 +33,7 @@ struct Folder {
     save("k", k);
     save("v", v);
   }
-  ~Folder() { fs::remove_all(path); }
-
-  std::string file(const std::string& name) const { return (path / (name + ".npy")).string(); }
-  void save(const std::string& name, const Tensor<float>& x) const {
-    const auto& shape = x.view().shape;
-    write_npy(file(name), {shape.begin(), shape.end()}, x.storage());
-  }
-
-  struct Result {
-    int code;
-    std::string text;
-  };
-  /// Runs attend in the folder: "q t v -o out" stand for the files of these names.
-  Result attend(const std::string& arguments) const {
-    const std::string log = (path / "log").string();
-    const std::string command =
-        "cd '" + path.string() + "' && '" COCA_ATTEND "' " + arguments + " >log 2>&1";
-    const int status = std::system(command.c_str());
-    std::ifstream stream(log);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return {WEXITSTATUS(status), text.str()};
-  }
-  /// Largest difference between a result file and what the library says.
-  double apart(const std::string& name, const std::vector<float>& expected) const {
-    const Npy result = read_npy(file(name));
-    REQUIRE(result.values.size() == expected.size());
-    double most = 0.0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      most = worse(most, result.values[i], static_cast<double>(expected[i]));
-    }
-    return most;
-  }
-  bool exists(const std::string& name) const { return fs::exists(file(name)); }
+  Result attend(const std::string& arguments) const { return run(arguments); }
 
   /// Writes a .npy file byte by byte, as any element type, any order, and wrong ones too.
   void write_raw(const std::string& name, const std::string& descr, const std::string& shape,

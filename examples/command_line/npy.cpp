@@ -1,4 +1,4 @@
-#include "npy.hpp"
+#include "command_line/npy.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,7 +17,7 @@
 #include <xtensor/xnpy.hpp>
 #pragma GCC diagnostic pop
 
-namespace attend {
+namespace command_line {
 
 namespace fs = std::filesystem;
 
@@ -140,4 +140,4 @@ template void PendingFile::write_npy(const std::vector<coca::Index>&,
 template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<float>&);
 template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<double>&);
 
-}  // namespace attend
+}  // namespace command_line

@@ -7,7 +7,7 @@
 #include <vector>
 
 /// .npy files (NumPy's format 1.0 and 2.0), through xtensor.
-namespace attend {
+namespace command_line {
 
 /// A file that cannot be read, or does not hold what is wanted of it.
 struct FileError : std::runtime_error {
@@ -93,4 +93,4 @@ class PendingFile {
   std::string written_;
 };
 
-}  // namespace attend
+}  // namespace command_line

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/bounds.hpp"
+#include "support/catch.hpp"
+#include "support/npy.hpp"
+#include "support/random.hpp"
+
+/// A command-line program from outside: files in, files out, exit codes and messages.
+namespace test {
+
+/// Catch2's matcher for a part of a text, which version 3 calls otherwise.
+inline auto contains(const std::string& part) {
+#if __has_include(<catch2/catch_all.hpp>)
+  return Catch::Matchers::ContainsSubstring(part);
+#else
+  return Catch::Matchers::Contains(part);
+#endif
+}
+
+/// A folder of its own, to run a program in.
+class ProgramFolder {
+ public:
+  std::filesystem::path path;
+
+  explicit ProgramFolder(std::string program)
+      : path(std::filesystem::temp_directory_path() /
+             ("coca_program_" + std::to_string(std::random_device{}()))),
+        program_(std::move(program)) {
+    std::filesystem::create_directory(path);
+  }
+  ProgramFolder(const ProgramFolder&) = delete;
+  ProgramFolder& operator=(const ProgramFolder&) = delete;
+  ~ProgramFolder() { std::filesystem::remove_all(path); }
+
+  std::string file(const std::string& name) const { return (path / (name + ".npy")).string(); }
+  bool exists(const std::string& name) const { return std::filesystem::exists(file(name)); }
+  void save(const std::string& name, const Tensor<float>& x) const {
+    const auto& shape = x.view().shape;
+    write_npy(file(name), {shape.begin(), shape.end()}, x.storage());
+  }
+
+  struct Result {
+    int code;
+    std::string text;
+  };
+  /// Runs the program in the folder: "q.npy -o out.npy" stand for the files of these names.
+  Result run(const std::string& arguments) const {
+    const std::string command =
+        "cd '" + path.string() + "' && '" + program_ + "' " + arguments + " >log 2>&1";
+    const int status = std::system(command.c_str());
+    std::ifstream stream(path / "log");
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return {WEXITSTATUS(status), text.str()};
+  }
+
+  /// Largest difference between a result file and what the library says.
+  double apart(const std::string& name, const std::vector<float>& expected) const {
+    const Npy result = read_npy(file(name));
+    REQUIRE(result.values.size() == expected.size());
+    double most = 0.0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      most = worse(most, result.values[i], static_cast<double>(expected[i]));
+    }
+    return most;
+  }
+
+ private:
+  std::string program_;
+};
+
+}  // namespace test
