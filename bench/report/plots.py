@@ -21,9 +21,9 @@ class Plots:
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def figure(self, name: str, columns: int = 1, width: float = 6.5, height: float = 3.6):
+    def figure(self, name: str, columns: int = 1, width: float = 6.5, height: float = 3.6, sharey: bool = True):
         """Gives the axes, one a column, and writes the file in the end."""
-        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, sharey=sharey)
         yield list(axes[0])
         # Without date and version, so that equal numbers give an equal file.
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
