@@ -39,11 +39,20 @@ elif [ ! -x "$venv/bin/python" ]; then
 fi
 python=$venv/bin/python
 
+# What the questions need, and no more.
 build() {
+  local targets=() question
+  for question in "${questions[@]}"; do
+    case $question in
+      '') ;;
+      peers) targets+=(coca_peer) ;;
+      *) targets+=("bench_$question") ;;
+    esac
+  done
   scripts/install_deps.sh build bench
   cmake --preset release -D COCA_BUILD_BENCH=ON -D COCA_BUILD_TESTS=OFF -D COCA_BUILD_EXAMPLES=OFF \
     -B build/bench >/dev/null
-  cmake --build build/bench --parallel "$(nproc)"
+  cmake --build build/bench --parallel "$(nproc)" --target "${targets[@]}"
 }
 
 # measure NAME COMMAND...: COMMAND writes to the file named last; kept only if it comes to its end.

@@ -1,9 +1,9 @@
 """A step of generation: against reading memory, against RoPE, as the context grows, and beside others."""
 
-from plots import length_axis
+from plots import length_axis, ratio_axis
 from results import Results, Row
 from sections.peers import refusals, summary, value
-from text import Section, image, mark, not_measured, percent, pivot
+from text import Section, image, length_text, mark, not_measured, percent, pivot
 
 TITLE = "Decode"
 BANDWIDTH_TARGET = 90
@@ -24,10 +24,6 @@ def last_level_bytes(results: Results) -> float:
 
 def where(row: Row) -> str:
     return f"{SCHEMES[row['scheme']]}, {row['type']}, batch {row['batch']}, {row.where()}"
-
-
-def length_text(length: int) -> str:
-    return f"{length // 1024}K" if length < 2**20 else f"{length // 2**20}M"
 
 
 def by_length(rows: list[Row], left: list[str], cell) -> str:
@@ -79,6 +75,7 @@ def draw_context(rows: list[Row], plots, name: str, title: str) -> None:
             length_axis(axis, {row["length"] for row in rows})
             axis.set_xlabel("tokens in the cache")
         times.set_yscale("log")
+        ratio_axis(times.yaxis)
         times.set_ylabel("ms a token")
         rates.set_ylim(bottom=0)
         rates.set_ylabel("GB/s")
