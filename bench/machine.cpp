@@ -10,9 +10,6 @@
 /// What can the machine do: multiply-adds a second, and bytes read from memory a second.
 namespace {
 
-// Far beyond any cache, the neighbours' share of it included.
-constexpr std::size_t buffer_bytes = std::size_t{1} << 30;
-
 template <class Probe>
 void probe(benchmark::State& state, int repeats, const Probe& measure) {
   for (auto _ : state) {
@@ -40,8 +37,8 @@ void add_rows() {
     add_peak<double>("double", threads);
     bench::add("bandwidth/threads:" + std::to_string(threads), [=](benchmark::State& state) {
       const bench::Threads pool(threads);
-      const std::vector<std::uint64_t> buffer(buffer_bytes / sizeof(std::uint64_t), 1);
-      probe(state, bench::quick ? 3 : 9,
+      const bench::ReadBuffer buffer = bench::read_buffer();
+      probe(state, bench::quick ? 9 : 25,
             [&] { return bench::read_bandwidth(pool.device(), buffer); });
     });
   }

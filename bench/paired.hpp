@@ -72,35 +72,54 @@ inline void count(benchmark::State& state, const std::string& name,
   state.counters[name + "_high"] = quantile(values, 0.9);
 }
 
-/// One call against the multiply-adds that the same threads could have done in its time, by probes
-/// just before and after it: counter "percent".
-template <class T, class Call>
-void measure_against_peak(benchmark::State& state, const Call& call, double operations,
-                          const Device& device) {
+/// One call against what the same threads could have done in its time, by probes just before and
+/// after it: counter "percent". `amount` is the call's share of what `probe` gives for a second, and
+/// a counter of the name that is given.
+template <class Call, class Probe>
+void measure_against(benchmark::State& state, const Call& call, const std::string& name,
+                     double amount, const Probe& probe) {
   for (auto _ : state) {
-    std::vector<double> times, percents, peaks{fma_peak<T>(device)};
+    const double begin = seconds();
+    std::vector<double> times, percents, peaks{probe()};
+    const double probe_seconds = seconds() - begin;
     const auto round = [&](double time) {
       times.push_back(time);
-      peaks.push_back(fma_peak<T>(device));
+      peaks.push_back(probe());
       const double peak = (peaks[peaks.size() - 2] + peaks.back()) / 2;
-      percents.push_back(100.0 * operations / (time * peak));
+      percents.push_back(100.0 * amount / (time * peak));
     };
     const Load load;
     const Turn turn(call);
     if (turn.long_enough()) {
       round(turn.length());
     } else {
-      peaks.push_back(fma_peak<T>(device));
-      for (int i = rounds_for(turn.length()); i > 0; --i) round(turn());
+      peaks.push_back(probe());
+      for (int i = rounds_for(turn.length() + probe_seconds); i > 0; --i) round(turn());
     }
     state.counters["others"] = load.others();
     state.counters["own"] = load.own();
     state.SetIterationTime(quantile(times, 0.5));
     count(state, "percent", percents);
-    state.counters["operations"] = operations;
+    state.counters[name] = amount;
+    state.counters["rate"] = amount / quantile(times, 0.5);
     state.counters["peak"] = quantile(peaks, 0.5);
     state.counters["rounds"] = static_cast<double>(times.size());
   }
+}
+
+/// Against multiply-adds in T.
+template <class T, class Call>
+void measure_against_peak(benchmark::State& state, const Call& call, double operations,
+                          const Device& device) {
+  measure_against(state, call, "operations", operations, [&] { return fma_peak<T>(device); });
+}
+
+/// Against reading memory.
+template <class Call>
+void measure_against_bandwidth(benchmark::State& state, const Call& call, double bytes,
+                               const Device& device) {
+  const ReadBuffer buffer = read_buffer();
+  measure_against(state, call, "bytes", bytes, [&] { return read_bandwidth(device, buffer); });
 }
 
 /// One call against another, in turns: counter "ratio", the time of `call` over that of `base`, by

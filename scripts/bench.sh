@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, measures, and writes docs/performance.md with its plots.
-#   scripts/bench.sh               everything: about an hour, on a machine that does nothing else
-#   scripts/bench.sh --quick       fewer shapes, less time for each: about 8 minutes
+#   scripts/bench.sh               everything: about an hour and a half, on a machine that does nothing else
+#   scripts/bench.sh --quick       fewer shapes, less time for each: about 11 minutes
 #   scripts/bench.sh --only NAMES  these questions alone, separated by commas: machine, prefill,
 #                                  schemes, forms, types, threads, ragged, short, instruction_sets,
-#                                  peers
+#                                  decode (about 25 minutes, and all memory but 4 GiB; quick:
+#                                  half a minute), peers
 #   scripts/bench.sh --no-peers    without the other libraries, and without installing them
 #   scripts/bench.sh --report      the report alone, from the last measurements
 # Other libraries are installed into the folder PEERS_VENV (build/peers-venv).
@@ -12,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${PEERS_VENV:-build/peers-venv}
 results=build/bench/results
-questions=(machine prefill schemes forms types threads ragged short instruction_sets peers)
+questions=(machine prefill schemes forms types threads ragged short instruction_sets decode peers)
 
 quick=
 while [ $# -gt 0 ]; do
@@ -38,11 +39,20 @@ elif [ ! -x "$venv/bin/python" ]; then
 fi
 python=$venv/bin/python
 
+# What the questions need, and no more.
 build() {
+  local targets=() question
+  for question in "${questions[@]}"; do
+    case $question in
+      '') ;;
+      peers) targets+=(coca_peer) ;;
+      *) targets+=("bench_$question") ;;
+    esac
+  done
   scripts/install_deps.sh build bench
   cmake --preset release -D COCA_BUILD_BENCH=ON -D COCA_BUILD_TESTS=OFF -D COCA_BUILD_EXAMPLES=OFF \
     -B build/bench >/dev/null
-  cmake --build build/bench --parallel "$(nproc)"
+  cmake --build build/bench --parallel "$(nproc)" --target "${targets[@]}"
 }
 
 # measure NAME COMMAND...: COMMAND writes to the file named last; kept only if it comes to its end.
@@ -72,6 +82,7 @@ compare() {
 # points that tell most: PyTorch everywhere, the others with one size of groups.
 compare_with_peers() {
   local others=unfused_torch,unfused_numpy,onnx_runtime,open_vino,jax_xla,ggml
+  local decoders=pytorch,onnx_runtime
   if [ -n "$quick" ]; then
     local brief=(--max-seconds-per-point 3 --groups 4)
     measure peers_prefill compare --set prefill "${brief[@]}" --lengths 512,2048 --peers pytorch --threads 2
@@ -80,6 +91,8 @@ compare_with_peers() {
     measure peers_short compare --set short --rounds 5 --lengths 1,8,17,64,128 --dims 40,64,80,100 \
       --peers pytorch --threads 1
     measure peers_types compare --set types "${brief[@]}" --lengths 512 --peers pytorch --threads 1
+    measure peers_decode compare --set decode --max-seconds-per-point 3 --lengths 4096,16384 --batches 1 \
+      --peers $decoders --threads 2
     return
   fi
   local usual=(--max-seconds-per-point 4)
@@ -91,6 +104,8 @@ compare_with_peers() {
     --peers $others --threads 2
   measure peers_short compare --set short --rounds 5 --peers pytorch --threads 1,2
   measure peers_types compare --set types "${usual[@]}" --peers pytorch --threads 2
+  # About 10 minutes: eight sequences of 64K are 4 GiB, to be made and checked for every peer.
+  measure peers_decode compare --set decode "${usual[@]}" --peers $decoders --threads 2
 }
 
 mkdir -p "$results"

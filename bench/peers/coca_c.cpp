@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "../compiler.hpp"
 #include "coca/coca.hpp"
@@ -24,6 +25,26 @@ struct CocaCall {
   std::int64_t batch, queries, keys, heads, key_heads, dim, value_dim;
   std::int64_t causal;
   std::int64_t threads;
+};
+
+/// Sequences of equal length in a paged cache, and the rotation of their keys.
+struct CocaCache {
+  CocaCache(const coca::CacheOptions& options, std::int64_t count)
+      : cache(options), rope({.dim = options.key_dim}) {
+    while (static_cast<std::int64_t>(sequences.size()) < count) sequences.push_back(cache.add());
+  }
+
+  coca::PagedCache cache;
+  coca::Rope rope;
+  std::vector<coca::SequenceId> sequences;
+};
+
+/// One step of generation, rotary: q and out are [sequences, 1, heads, dim], in the cache's type.
+struct CocaDecode {
+  const CocaCache* cache;
+  void* out;
+  const void* q;
+  std::int64_t heads, dim, threads;
 };
 
 namespace {
@@ -76,18 +97,79 @@ void run(const CocaCall& c) {
                               " is not built: dot in any type, else float32");
 }
 
-}  // namespace
+template <class T>
+void append(CocaCache& to, std::int64_t tokens, const void* k, const void* v) {
+  const coca::detail::PanelLayout& layout = to.cache.layout();
+  const auto tensor = [&](const void* data, coca::Index dim) {
+    const auto sequences = static_cast<coca::Index>(to.sequences.size());
+    return coca::TensorView<const T>(static_cast<const T*>(data),
+                                     {sequences, tokens, layout.heads, dim});
+  };
+  to.cache.append(to.sequences, tensor(k, layout.key_dim), tensor(v, layout.value_dim));
+}
 
-/// Attention. Gives null, or what is wrong, valid until the thread's next call.
-extern "C" const char* coca_attention(const CocaCall* call) {
+template <class T>
+void decode(const CocaDecode& c) {
+  const auto sequences = static_cast<coca::Index>(c.cache->sequences.size());
+  const coca::TensorView<T> out(static_cast<T*>(c.out), {sequences, 1, c.heads, c.dim});
+  const coca::TensorView<const T> q(static_cast<const T*>(c.q), {sequences, 1, c.heads, c.dim});
+  coca::decode(out, q, c.cache->cache, c.cache->sequences, coca::Rotary{c.cache->rope},
+               coca::Causal{}, {}, pool_device(static_cast<int>(c.threads)));
+}
+
+/// Calls f with a number of the type of what a cache holds.
+template <class F>
+void with_type(const CocaCache& cache, const F& f) {
+  if (cache.cache.layout().type == coca::ElementType::bfloat16) return f(Eigen::bfloat16{});
+  f(float{});
+}
+
+/// Null, or what is wrong, valid until the thread's next call.
+template <class F>
+const char* error_of(const F& f) {
   thread_local std::string error;
   try {
-    run(*call);
+    f();
     return nullptr;
   } catch (const std::exception& problem) {
     error = problem.what();
     return error.c_str();
   }
+}
+
+}  // namespace
+
+/// Attention. Gives null, or what is wrong, valid until the thread's next call; as all below do.
+extern "C" const char* coca_attention(const CocaCall* call) {
+  return error_of([&] { run(*call); });
+}
+
+/// A cache of empty sequences in "float32" or "bfloat16", to be given back to coca_cache_free.
+extern "C" const char* coca_cache_new(CocaCache** made, const char* dtype, std::int64_t sequences,
+                                      std::int64_t key_heads, std::int64_t dim) {
+  return error_of([&] {
+    const std::string_view type(dtype);
+    if (type != "float32" && type != "bfloat16") {
+      throw std::invalid_argument("caches in " + std::string(type) + " are not built");
+    }
+    *made = new CocaCache(
+        {.key_heads = key_heads,
+         .key_dim = dim,
+         .value_dim = dim,
+         .type = type == "float32" ? coca::ElementType::float32 : coca::ElementType::bfloat16},
+        sequences);
+  });
+}
+extern "C" void coca_cache_free(CocaCache* cache) { delete cache; }
+
+/// Adds k and v [sequences, tokens, key_heads, dim] in the cache's type, one row after another.
+extern "C" const char* coca_cache_append(CocaCache* cache, std::int64_t tokens, const void* k,
+                                         const void* v) {
+  return error_of([&] { with_type(*cache, [&]<class T>(T) { append<T>(*cache, tokens, k, v); }); });
+}
+
+extern "C" const char* coca_decode(const CocaDecode* call) {
+  return error_of([&] { with_type(*call->cache, [&]<class T>(T) { decode<T>(*call); }); });
 }
 
 /// The instruction set in use.

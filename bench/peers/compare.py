@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares prefill attention with other implementations on this processor.
+"""Compares attention, of prompts and of one token after another, with other implementations on this processor.
 
     bench/peers/install.sh                                 # the peers, into build/peers-venv
     cmake --preset release -D COCA_BUILD_BENCH=ON
@@ -36,7 +36,7 @@ from process import IDLE_LIMIT_SECONDS, IDLE_SHARE, NOT_INHERITED, WorkerEnded, 
 
 PEERS = ["pytorch", "unfused_torch", "unfused_numpy", "onnx_runtime", "open_vino", "jax_xla", "ggml"]
 TELLING_SECONDS = 0.1  # a call that takes less says nothing about longer ones
-AXES = {"lengths": "length", "dims": "dim", "groups": "group", "dtypes": "dtype"}
+AXES = {"lengths": "length", "dims": "dim", "groups": "group", "dtypes": "dtype", "batches": "batch"}
 BUSY_SHARE = 0.1  # of a core, beside the cores that are left over: above, we are in each other's way
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 

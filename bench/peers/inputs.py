@@ -18,20 +18,41 @@ def dtype_of(name: str) -> np.dtype:
 
 
 def random_inputs(point: Point) -> list[np.ndarray]:
-    """q, k and v, each [batch, tokens, heads, dim], uniform in [-1, 1)."""
+    """q, k and v, each [batch, tokens, heads, dim], uniform in [-1, 1). Not rotated."""
     rng = np.random.default_rng(SEED)
     tensors = []
-    for heads in (point.heads, point.key_heads, point.key_heads):
-        x = rng.random((point.batch, point.length, heads, point.dim), dtype=np.float32)
+    for tokens, heads in ((point.queries, point.heads), *[(point.length, point.key_heads)] * 2):
+        x = rng.random((point.batch, tokens, heads, point.dim), dtype=np.float32)
         x *= 2
         x -= 1
         tensors.append(x.astype(dtype_of(point.dtype), copy=False))
     return tensors
 
 
+def rotated(x: np.ndarray, first: int) -> np.ndarray:
+    """Rotary positions from `first` on, of tokens [tokens, ..., dim]: pairs (x_j, x_{j + dim/2}) by
+    angles of position * 10000^(-2j/dim), in double."""
+    half = x.shape[-1] // 2
+    frequencies = 10000.0 ** (-np.arange(half) / half)
+    angles = np.arange(first, first + len(x))[:, None] * frequencies
+    cosine, sine = (f(angles).reshape(len(x), *[1] * (x.ndim - 2), half) for f in (np.cos, np.sin))
+    a, b = x[..., :half].astype(np.float64), x[..., half:].astype(np.float64)
+    return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
+
+
+def rotate(x: np.ndarray, last: int) -> None:
+    """In place, some tokens at a time, so that the last of [batch, tokens, heads, dim] is at `last`: for
+    implementations whose caches hold rotated keys."""
+    tokens = x.shape[1]
+    for sequence in x:
+        for i in range(0, tokens, 1024):
+            sequence[i : i + 1024] = rotated(sequence[i : i + 1024], last - tokens + 1 + i).astype(x.dtype)
+
+
 def sampled_tokens(point: Point) -> np.ndarray:
-    count = min(point.length, SAMPLED_TOKENS)
-    return np.unique(np.linspace(0, point.length - 1, count).round().astype(int))
+    """Among the queries."""
+    count = min(point.queries, SAMPLED_TOKENS)
+    return np.unique(np.linspace(0, point.queries - 1, count).round().astype(int))
 
 
 def expected_rows(point: Point) -> np.ndarray:
@@ -39,15 +60,22 @@ def expected_rows(point: Point) -> np.ndarray:
     q, k, v = random_inputs(point)
     tokens = sampled_tokens(point)
     rows = np.empty((point.batch, len(tokens), point.heads, point.dim))
+    place = tokens + point.length - point.queries  # of each among the keys
     for b in range(point.batch):
-        for h in range(point.heads):
-            keys = k[b, :, h // point.group].astype(np.float64)
-            values = v[b, :, h // point.group].astype(np.float64)
-            scores = q[b, tokens, h].astype(np.float64) @ keys.T / np.sqrt(point.dim)
-            if point.causal:
-                scores[np.arange(point.length) > tokens[:, None]] = -np.inf
-            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-            rows[b, :, h] = weights @ values / weights.sum(axis=1, keepdims=True)
+        for g in range(point.key_heads):
+            keys = k[b, :, g].astype(np.float64)
+            values = v[b, :, g].astype(np.float64)
+            if point.decode:
+                keys = rotated(keys, 0)
+            for h in range(g * point.group, (g + 1) * point.group):
+                queries = q[b, tokens, h].astype(np.float64)
+                if point.decode:
+                    queries = rotated(queries, point.length - 1)
+                scores = queries @ keys.T / np.sqrt(point.dim)
+                if point.causal:
+                    scores[np.arange(point.length) > place[:, None]] = -np.inf
+                weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+                rows[b, :, h] = weights @ values / weights.sum(axis=1, keepdims=True)
     return rows
 
 

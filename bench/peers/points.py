@@ -7,7 +7,7 @@ PREFILL_HEADS = 8
 
 @dataclass(frozen=True)
 class Point:
-    """As many queries as keys; value_dim is dim."""
+    """As many queries as keys, or one with `decode`, and then rotary; value_dim is dim."""
 
     length: int
     dim: int
@@ -16,6 +16,11 @@ class Point:
     causal: bool
     dtype: str = "float32"
     batch: int = 1
+    decode: bool = False
+
+    @property
+    def queries(self) -> int:
+        return 1 if self.decode else self.length
 
     @property
     def group(self) -> int:
@@ -24,7 +29,8 @@ class Point:
     @property
     def operations(self) -> float:
         """Of the two products, over the scores that are needed."""
-        pairs = self.length * (self.length + 1) / 2 if self.causal else self.length**2
+        all_pairs = self.queries * self.length
+        pairs = all_pairs - self.queries * (self.queries - 1) / 2 if self.causal else all_pairs
         return 4.0 * self.batch * self.heads * self.dim * pairs
 
     @property
@@ -34,6 +40,8 @@ class Point:
 
     def __str__(self) -> str:
         mask = "causal" if self.causal else "full"
+        if self.decode:
+            return f"{self.dtype} decode batch {self.batch} length {self.length} heads {self.heads}/{self.key_heads}"
         return f"{self.dtype} {mask} dim {self.dim} length {self.length} heads {self.heads}/{self.key_heads}"
 
     def as_dict(self) -> dict:
@@ -75,6 +83,16 @@ def threads() -> list[Point]:
     return [Point(length, 128, 8, 2, causal) for length in (128, 512, 2048, 8192) for causal in (True, False)]
 
 
+def decode() -> list[Point]:
+    """A step of generation, one query a sequence. Causal says the same as no mask, to all of them."""
+    return [
+        Point(length, 128, 32, 8, True, dtype, batch, decode=True)
+        for dtype in ("float32", "bfloat16")
+        for batch in (1, 8)
+        for length in (1024, 4096, 16384, 65536)
+    ]
+
+
 def smoke() -> list[Point]:
     """One of each kind, in seconds: to see whether everything works."""
     return [
@@ -85,4 +103,4 @@ def smoke() -> list[Point]:
     ]
 
 
-SETS = {"prefill": prefill, "short": short, "types": types, "threads": threads, "smoke": smoke}
+SETS = {"prefill": prefill, "short": short, "types": types, "threads": threads, "decode": decode, "smoke": smoke}

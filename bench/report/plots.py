@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from text import length_text
 
 plt.rcParams.update({
     "figure.dpi": 110, "savefig.bbox": "tight", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3,
@@ -21,9 +22,9 @@ class Plots:
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def figure(self, name: str, columns: int = 1, width: float = 6.5, height: float = 3.6):
+    def figure(self, name: str, columns: int = 1, width: float = 6.5, height: float = 3.6, sharey: bool = True):
         """Gives the axes, one a column, and writes the file in the end."""
-        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, sharey=True)
+        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, sharey=sharey)
         yield list(axes[0])
         # Without date and version, so that equal numbers give an equal file.
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
@@ -32,7 +33,7 @@ class Plots:
 
 def length_axis(axis, lengths) -> None:
     axis.set_xscale("log", base=2)
-    axis.set_xticks(sorted(lengths), [f"{n // 1024}K" if n >= 1024 else str(n) for n in sorted(lengths)])
+    axis.set_xticks(sorted(lengths), [length_text(n) for n in sorted(lengths)])
     axis.minorticks_off()
     axis.set_xlabel("length")
 

@@ -14,6 +14,7 @@ from plots import Plots
 from results import Results
 from sections import (
     conditions,
+    decode,
     forms,
     instruction_sets,
     machine,
@@ -27,7 +28,7 @@ from sections import (
 )
 from text import Verdict, table
 
-QUESTIONS = [prefill, peers, short, schemes, forms, types, threads, ragged, instruction_sets]
+QUESTIONS = [prefill, decode, peers, short, schemes, forms, types, threads, ragged, instruction_sets]
 
 INTRODUCTION = """# Performance
 

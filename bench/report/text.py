@@ -85,5 +85,13 @@ def percent(value: float) -> str:
     return f"{value:.0f} %"
 
 
+def length_text(length: int) -> str:
+    """In powers of two: 512, 16K, 1M."""
+    for unit, letter in ((2**20, "M"), (2**10, "K")):
+        if length >= unit:
+            return f"{length // unit}{letter}"
+    return str(length)
+
+
 def image(name: str, says: str) -> str:
     return f"![{says}](plots/{name}.png)"

@@ -23,12 +23,40 @@ class CocaCall(ctypes.Structure):
     ]
 
 
+class CocaDecode(ctypes.Structure):
+    _fields_ = [
+        *[(name, pointer) for name in ("cache", "out", "q")],
+        *[(name, number) for name in ("heads", "dim", "threads")],
+    ]
+
+
+class Cache:
+    """A paged cache of the library, with all keys and values of a point."""
+
+    def __init__(self, library: ctypes.CDLL, point: Point, k: np.ndarray, v: np.ndarray) -> None:
+        self.library = library
+        self.address = pointer()
+        shape = (point.batch, point.key_heads, point.dim)
+        check(library.coca_cache_new(ctypes.byref(self.address), point.dtype.encode(), *map(number, shape)))
+        check(library.coca_cache_append(self.address, number(point.length), *[pointer(x.ctypes.data) for x in (k, v)]))
+
+    def __del__(self) -> None:
+        self.library.coca_cache_free(self.address)
+
+
+def check(error: bytes | None) -> None:
+    if error:
+        raise RuntimeError(error.decode())
+
+
 class Peer:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.library = ctypes.CDLL(os.environ["COCA_PEER_LIBRARY"])
-        self.library.coca_attention.restype = text
+        for name in ("coca_attention", "coca_decode", "coca_cache_new", "coca_cache_append"):
+            getattr(self.library, name).restype = text
         self.library.coca_attention.argtypes = [pointer]
+        self.library.coca_decode.argtypes = [pointer]
 
     def text(self, function: str) -> str:
         call = self.library[function]
@@ -45,18 +73,24 @@ class Peer:
 
     def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
         out = np.zeros_like(q)
+        if point.decode:
+            cache = Cache(self.library, point, k, v)
+            step = CocaDecode(cache.address, out.ctypes.data, q.ctypes.data, point.heads, point.dim, self.threads)
+            return [self.call("paged cache", self.library.coca_decode, step, out, (cache, q))]
         call = CocaCall(
             b"dot", point.dtype.encode(), *[x.ctypes.data for x in (out, q, k, v)],
             point.batch, point.length, point.length, point.heads, point.key_heads, point.dim, point.dim,
             point.causal, self.threads,
         )  # fmt: skip
-        attention, address = self.library.coca_attention, ctypes.addressof(call)
+        return [self.call("[B, N, H, D]", self.library.coca_attention, call, out, (q, k, v))]
+
+    @staticmethod
+    def call(way: str, function, arguments: ctypes.Structure, out: np.ndarray, keep: tuple) -> Call:
+        address = ctypes.addressof(arguments)
 
         def run() -> np.ndarray:
-            error = attention(address)
-            if error:
-                raise RuntimeError(error.decode())
+            check(function(address))
             return out
 
-        run.keep = (call, q, k, v)  # the addresses alone would not
-        return [Call("[B, N, H, D]", run, lambda result: result)]
+        run.keep = (arguments, *keep)  # the addresses alone would not
+        return Call(way, run, lambda result: result)

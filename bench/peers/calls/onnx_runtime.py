@@ -10,6 +10,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from calls.peer import Call, Unsupported, heads_first, repeat_heads
+from inputs import rotate
 from points import Point
 
 TYPES = {
@@ -39,6 +40,8 @@ class Peer:
     def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
         if point.dtype == "bfloat16":
             raise Unsupported("the CPU operators have no bfloat16")
+        if point.decode:
+            return [self.group_query_step(point, q, k, v)]
         makers = [self.attention_rows, self.attention_heads, self.multi_head]
         if point.causal:
             makers.insert(0, self.group_query)
@@ -67,6 +70,25 @@ class Peer:
         outputs = ["out", "present_k", "present_v"]
         return self.call(point, "GroupQueryAttention", "com.microsoft", inputs, outputs, attributes, self.rows_back)
 
+    def group_query_step(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Call:
+        """The last token is added to the others in the same memory, as to a cache, every time anew. Keys are
+        rotated beforehand, and so is the query."""
+        rotate(q, point.length - 1)
+        rotate(k, point.length - 1)
+        inputs = {
+            "q": in_rows(q),
+            "k": in_rows(k[:, -1:].copy()),
+            "v": in_rows(v[:, -1:].copy()),
+            "past_k": heads_first(k),
+            "past_v": heads_first(v),
+            "last_key": np.full(point.batch, point.length - 1, np.int32),
+            "total": np.array([point.length], np.int32),
+        }
+        attributes = {"num_heads": point.heads, "kv_num_heads": point.key_heads}
+        shared = {"present_k": "past_k", "present_v": "past_v"}
+        return self.call(point, "GroupQueryAttention", "com.microsoft", inputs, ["out", *shared], attributes,
+                         self.rows_back, shared)  # fmt: skip
+
     def multi_head(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Call:
         inputs = {
             "q": in_rows(q),
@@ -91,7 +113,8 @@ class Peer:
         return x
 
     def call(self, point: Point, op: str, domain: str, inputs: dict[str, np.ndarray], outputs: list[str],
-             attributes: dict[str, int], tokens_first) -> Call:  # fmt: skip
+             attributes: dict[str, int], tokens_first, shared: dict[str, str] | None = None) -> Call:  # fmt: skip
+        """`shared`: outputs that stand where an input does."""
         node = helper.make_node(op, list(inputs), outputs, domain=domain, **attributes)
         types = {np.dtype(np.int32): TensorProto.INT32}
         graph = helper.make_graph(
@@ -113,7 +136,10 @@ class Peer:
         for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
         for name in outputs:
-            binding.bind_output(name, "cpu")
+            if shared and name in shared:
+                binding.bind_ortvalue_output(name, values[shared[name]])
+            else:
+                binding.bind_output(name, "cpu")
 
         def run() -> ort.IOBinding:
             session.run_with_iobinding(binding)
@@ -121,7 +147,7 @@ class Peer:
 
         def result(bound: ort.IOBinding) -> np.ndarray:
             x = tokens_first(bound.get_outputs()[0].numpy())
-            return x.reshape(point.batch, point.length, point.heads, point.dim)
+            return x.reshape(point.batch, point.queries, point.heads, point.dim)
 
         run.keep = (inputs, values)
         layout = "[B, N, H * D]" if inputs["q"].ndim == 3 else "[B, H, N, D]"

@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend
 
 from calls.peer import Call, heads_first, repeat_heads
+from inputs import rotate
 from points import Point
+
+REPEATED_BYTES = 2**30
 
 
 def to_torch(x: np.ndarray) -> torch.Tensor:
@@ -38,6 +41,8 @@ class Peer:
         }
 
     def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
+        if point.decode:
+            return self.decode_calls(point, q, k, v)
         ways = {
             "[B, H, N, D]": [to_torch(heads_first(x)) for x in (q, k, v)],
             "[B, N, H, D] seen as [B, H, N, D]": [to_torch(x).transpose(1, 2) for x in (q, k, v)],
@@ -47,11 +52,34 @@ class Peer:
             ways["[B, H, N, D], key heads repeated beforehand"] = [to_torch(heads_first(x)) for x in repeated]
         return [self.call(point, way, *tensors) for way, tensors in ways.items()]
 
+    def decode_calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
+        """Keys are rotated beforehand, and so is the query. One query sees all keys: no mask."""
+        rotate(q, point.length - 1)
+        rotate(k, point.length - 1)
+        query = to_torch(heads_first(q))
+        # The queries of a group as several queries of their key head: its keys are read once.
+        grouped = query.view(point.batch, point.key_heads, point.group, point.dim)
+        # Copies of the heads are worth a try where they are small.
+        small = point.group * k.nbytes < REPEATED_BYTES
+        repeated = [to_torch(heads_first(repeat_heads(x, point.group))) for x in (k, v)] if small else None
+        in_rows = [to_torch(x).transpose(1, 2) for x in (k, v)]
+        heads = [x.contiguous() for x in in_rows]
+        calls = []
+        for layout, cache in (("[B, H, N, D]", heads), ("[B, N, H, D] seen as [B, H, N, D]", in_rows)):
+            calls.append(self.call(point, layout, query, *cache))
+            calls.append(self.call(point, f"{layout}, groups as queries", grouped, *cache))
+        if repeated:
+            calls.append(self.call(point, "[B, H, N, D], key heads repeated beforehand", query, *repeated))
+        return calls
+
     def call(self, point: Point, way: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Call:
-        flags = {"is_causal": point.causal, "enable_gqa": q.shape[1] != k.shape[1]}
+        flags = {"is_causal": point.causal and not point.decode, "enable_gqa": q.shape[1] != k.shape[1]}
         kernel = SDPBackend(torch._fused_sdp_choice(q, k, v, **flags)).name
 
         def run() -> torch.Tensor:
             return F.scaled_dot_product_attention(q, k, v, **flags)
 
-        return Call(f"{way}, {kernel}", run, to_numpy)
+        def result(x: torch.Tensor) -> np.ndarray:
+            return to_numpy(x.reshape(point.batch, point.heads, point.queries, point.dim))
+
+        return Call(f"{way}, {kernel}", run, result)

@@ -3,7 +3,7 @@
 from results import Results
 from text import Section, table
 
-PROGRAMS = ("prefill", "schemes", "forms", "types", "threads", "short", "instruction_sets")
+PROGRAMS = ("prefill", "schemes", "forms", "types", "threads", "short", "decode", "instruction_sets")
 DISTURBED_CORES = 0.1
 
 
@@ -49,7 +49,7 @@ def section(results: Results, plots) -> Section:
     part.add(table(["", ""], ((name, value) for name, value in rows if value)))
     part.add(
         "A percentage is taken against the multiply-adds that the same threads do, in registers alone, in probes of "
-        "0.3 ms just before and after each timed call; it is the median over the calls. A ratio comes from "
+        "0.3 ms just before and after each timed call, or in decode against reads of 256 MiB; it is the median over the calls. A ratio comes from "
         "single calls "
         "in turns (A B, B A, ...) in one process, other libraries in processes of their own, and is the median of the "
         "rounds' ratios. Useful operations alone count: 4 N² d a head, half with a causal mask, nothing for "

@@ -1,5 +1,7 @@
 """Prefill beside other libraries."""
 
+from collections.abc import Callable
+
 from plots import ratio_axis
 from results import Results
 from text import Section, Verdict, geometric_mean, image, mark, not_measured, pivot, table
@@ -34,7 +36,7 @@ def by_peer(rows: list[dict]) -> dict[tuple[str, int], list[dict]]:
     return groups
 
 
-def summary(rows: list[dict], least: float = 1.0, mean: float | None = None) -> str:
+def summary(rows: list[dict], least: float = 1.0, mean: float | None = None, where: Callable = where) -> str:
     """A line for each peer and number of threads."""
     lines = []
     for (peer, threads), group in by_peer(rows).items():
