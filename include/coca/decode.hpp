@@ -7,6 +7,7 @@
 
 #include "coca/attention.hpp"
 #include "coca/cache/cache_options.hpp"
+#include "coca/cache/token_store.hpp"
 #include "coca/kernel/decode.hpp"
 #include "coca/mask/causal.hpp"
 
@@ -41,10 +42,7 @@ template <Real T, class S>
 AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
                             const Sequences& sequences, const S& scheme) {
   require_equal("q.shape[0] (batch)", q.shape[0], sequences.count, "one entry for each sequence");
-  if ((layout.type == ElementType::float64) != (q.type == ElementType::float64)) {
-    reject("q", "of another precision than the cache",
-           "double for a cache of float64, and for no other");
-  }
+  check_precision(layout, "q", q.type);
   if (q.shape[2] % layout.heads != 0) {
     reject("q.shape[2] (heads)", std::to_string(q.shape[2]),
            "a multiple of the cache's " + std::to_string(layout.heads));

@@ -19,6 +19,14 @@
 /// Tokens from tensors into panels, and back.
 namespace coca::inline v0::detail {
 
+/// That double meets a cache of float64, and nothing else does.
+inline void check_precision(const PanelLayout& layout, std::string_view name, ElementType type) {
+  const bool wide = layout.type == ElementType::float64;
+  if ((type == ElementType::float64) == wide) return;
+  if (wide) reject(name, "not double", "double, as the cache is");
+  reject(name, "double", "another type, as the cache is not double");
+}
+
 /// That keys and values of new tokens fit a cache, and each other: [batch, tokens, heads, dim], or
 /// without the batch axis where there is one sequence.
 inline void check_tokens(const PanelLayout& layout, const AnyInput& k, const AnyInput& v,
@@ -37,10 +45,8 @@ inline void check_tokens(const PanelLayout& layout, const AnyInput& k, const Any
   };
   check("k", k, layout.key_dim);
   check("v", v, layout.value_dim);
-  const bool wide = layout.type == ElementType::float64;
-  if ((k.type == ElementType::float64) != wide || (v.type == ElementType::float64) != wide) {
-    reject("k and v", "of another precision", wide ? "double, as the cache" : "not double");
-  }
+  check_precision(layout, "k", k.type);
+  check_precision(layout, "v", v.type);
 }
 
 /// Writes tokens into the panels of a layout. Keeps a row of memory from one to the next.
@@ -167,11 +173,9 @@ inline void read_tokens(const PanelLayout& layout, const PanelSequence& sequence
   check("k", k, layout.key_dim);
   check("v", v, layout.value_dim);
   check_apart("k", k, "v", v);
+  check_precision(layout, "k", k.type);
+  check_precision(layout, "v", v.type);
   const auto read = [&]<Real T>(T) {
-    const bool wide = std::is_same_v<T, double>;
-    if ((k.type == ElementType::float64) != wide || (v.type == ElementType::float64) != wide) {
-      reject("k and v", "of another precision", wide ? "double, as the cache" : "not double");
-    }
     std::vector<T> row(static_cast<std::size_t>(std::max(layout.key_dim, layout.value_dim)));
     const TileEngine<T>& engine = tile_engine<T>(target());
     const NarrowEngine& narrow = narrow_engine(target());
