@@ -104,7 +104,7 @@ compare_with_peers() {
     --peers $others --threads 2
   measure peers_short compare --set short --rounds 5 --peers pytorch --threads 1,2
   measure peers_types compare --set types "${usual[@]}" --peers pytorch --threads 2
-  # About 10 minutes: eight sequences of 64K are 4 GiB, to be made and checked for every peer.
+  # About 15 minutes: eight sequences of 64K are 4 GiB, to be made and checked for every peer.
   measure peers_decode compare --set decode "${usual[@]}" --peers $decoders --threads 2
 }
 

@@ -1,5 +1,7 @@
 """The same numbers for every implementation, and what should come out."""
 
+import functools
+
 import ml_dtypes
 import numpy as np
 
@@ -29,13 +31,18 @@ def random_inputs(point: Point) -> list[np.ndarray]:
     return tensors
 
 
+@functools.lru_cache(maxsize=2)
+def turns(first: int, count: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of so many positions: [count, half]."""
+    angles = np.arange(first, first + count)[:, None] * 10000.0 ** (-np.arange(half) / half)
+    return np.cos(angles), np.sin(angles)
+
+
 def rotated(x: np.ndarray, first: int) -> np.ndarray:
     """Rotary positions from `first` on, of tokens [tokens, ..., dim]: pairs (x_j, x_{j + dim/2}) by
     angles of position * 10000^(-2j/dim), in double."""
     half = x.shape[-1] // 2
-    frequencies = 10000.0 ** (-np.arange(half) / half)
-    angles = np.arange(first, first + len(x))[:, None] * frequencies
-    cosine, sine = (f(angles).reshape(len(x), *[1] * (x.ndim - 2), half) for f in (np.cos, np.sin))
+    cosine, sine = (f.reshape(len(x), *[1] * (x.ndim - 2), half) for f in turns(first, len(x), half))
     a, b = x[..., :half].astype(np.float64), x[..., half:].astype(np.float64)
     return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
