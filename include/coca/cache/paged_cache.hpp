@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -10,13 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "coca/cache/cache_base.hpp"
 #include "coca/cache/cache_options.hpp"
-#include "coca/cache/page_pool.hpp"
-#include "coca/cache/sequence_table.hpp"
-#include "coca/cache/token_store.hpp"
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/error.hpp"
-#include "coca/core/view.hpp"
 #include "coca/kernel/panels.hpp"
 
 namespace coca::inline v0 {
@@ -41,16 +37,10 @@ struct PageOptions {
 /// options out of range, a sequence that is not there, and tensors that do not fit; CacheFull where
 /// the pool has no page left; nothing has changed then. Not for use by several threads at a time,
 /// except for reading.
-class PagedCache {
+class PagedCache : public detail::CacheBase<PagedCache, std::vector<std::byte*>> {
  public:
   explicit PagedCache(const CacheOptions& options, const PageOptions& pages = {})
-      : layout_{options.key_heads, options.key_dim, options.value_dim,
-                pages.page_tokens / detail::kPanelTokens, options.type},
-        pool_((detail::check_cache(options), check(pages), layout_.page_bytes()), pages.pages),
-        store_(layout_) {}
-
-  PagedCache(const PagedCache&) = delete;
-  PagedCache& operator=(const PagedCache&) = delete;
+      : CacheBase(options, (check(pages), pages.page_tokens), pages.pages) {}
 
   /// A new sequence, without tokens.
   SequenceId add() { return table_.add({}); }
@@ -77,12 +67,7 @@ class PagedCache {
   /// Keeps the first `length` tokens of a sequence, of as many or more: what speculative decoding
   /// does with rejected tokens.
   void truncate(SequenceId sequence, Index length) {
-    table_.check(sequence);
-    if (length < 0 || length > this->length(sequence)) {
-      detail::reject(
-          "length", std::to_string(length),
-          "from 0 to the " + std::to_string(this->length(sequence)) + " tokens of the sequence");
-    }
+    check_length(sequence, length);
     Pages& pages = table_.held(sequence);
     while (static_cast<Index>(pages.size()) > pages_for(length)) {
       pool_.give_back(pages.back());
@@ -92,50 +77,13 @@ class PagedCache {
     if (length == 0) table_.view(sequence).finite = true;
   }
 
-  /// Adds tokens to the end of a sequence: k [tokens, key heads, key_dim] and v [tokens, key heads,
-  /// value_dim], of any strides, in float, bfloat16 or half, or in double for a cache of float64.
-  template <PackedLike K, PackedLike V>
-  void append(SequenceId sequence, const K& k, const V& v) {
-    append_tokens({&sequence, 1}, detail::packed_view(k), detail::packed_view(v), true);
-  }
-
-  /// Adds as many tokens to each of several sequences: k [sequences, tokens, key heads, key_dim] and
-  /// v likewise.
-  template <TensorLike K, TensorLike V>
-  void append(std::span<const SequenceId> sequences, const K& k, const V& v) {
-    append_tokens(sequences, tensor_view(k), tensor_view(v), false);
-  }
-
-  /// The tokens of a sequence, as plain tensors [tokens, key heads, width]; append takes them back.
-  template <PackedLike K, PackedLike V>
-  void read(SequenceId sequence, K&& k, V&& v) const {
-    table_.check(sequence);
-    detail::read_tokens(layout_, table_.view(sequence), detail::packed_view(k),
-                        detail::packed_view(v));
-  }
-
-  /// Tokens of a sequence.
-  Index length(SequenceId sequence) const {
-    table_.check(sequence);
-    return table_.view(sequence).tokens();
-  }
-  /// Bytes of all pages, those kept for later included.
-  std::size_t bytes() const { return pool_.bytes(); }
-  /// What a token takes, of all heads.
-  Index token_bytes() const { return layout_.heads * layout_.token_bytes(); }
   /// Pages that hold tokens.
   Index pages_used() const { return pool_.used(); }
   /// How many more there may be.
   Index pages_left() const { return pool_.left(); }
 
-  /// For the kernels: how pages are laid out, and what is in them.
-  const detail::PanelLayout& layout() const { return layout_; }
-  const detail::PanelSequence* sequences() const { return table_.views(); }
-  void check_sequences(std::span<const SequenceId> ids) const {
-    detail::check_ids(table_, ids, false);
-  }
-
  private:
+  friend CacheBase;
   using Pages = std::vector<std::byte*>;
 
   static void check(const PageOptions& options) {
@@ -179,12 +127,9 @@ class PagedCache {
     return wanted;
   }
 
-  void append_tokens(std::span<const SequenceId> sequences, const detail::AnyInput& k,
-                     const detail::AnyInput& v, bool packed) {
-    detail::check_ids(table_, sequences, true);
-    detail::check_tokens(layout_, k, v, static_cast<Index>(sequences.size()), packed);
+  void store_tokens(std::span<const SequenceId> sequences, const detail::AnyInput& k,
+                    const detail::AnyInput& v) {
     const Index tokens = k.shape[1];
-    if (tokens == 0) return;
     const Index wanted = pages_wanted(sequences, tokens);
     if (wanted > pool_.left()) {
       throw CacheFull("coca: the cache has " + std::to_string(pool_.left()) +
@@ -220,19 +165,11 @@ class PagedCache {
       }
       while (static_cast<Index>(pages.size()) < pages_for(before + tokens)) pages.push_back(take());
       refresh(sequence, before + tokens);
-      detail::PanelSequence& view = table_.view(sequence);
       for (Index token = 0; token < tokens; ++token) {
-        const bool finite =
-            store_.write(k, v, static_cast<Index>(i), token, view.place(layout_, before + token));
-        view.finite = view.finite && finite;
+        write(sequence, k, v, i, token, table_.view(sequence).place(layout_, before + token));
       }
     }
   }
-
-  detail::PanelLayout layout_;
-  detail::PagePool pool_;
-  detail::TokenStore store_;
-  detail::SequenceTable<Pages> table_;
 };
 
 /// Keys and values of sequences that grow as long as there is memory: a PagedCache of large pages

@@ -7,13 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "coca/cache/cache_base.hpp"
 #include "coca/cache/cache_options.hpp"
-#include "coca/cache/page_pool.hpp"
-#include "coca/cache/sequence_table.hpp"
-#include "coca/cache/token_store.hpp"
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/error.hpp"
-#include "coca/core/view.hpp"
 #include "coca/kernel/panels.hpp"
 
 namespace coca::inline v0 {
@@ -24,6 +21,17 @@ struct RollingOptions {
   Index window = 1020;  ///< and of its last ones
 };
 
+namespace detail {
+
+/// What a RollingCache keeps of a sequence.
+struct RollingPages {
+  std::vector<std::byte*> sinks;
+  std::vector<std::byte*> window;  ///< from that of the oldest token on
+  Index seen = 0;                  ///< tokens so far
+};
+
+}  // namespace detail
+
 /// Keys and values of sequences of any length in constant memory (StreamingLLM, Xiao et al. 2024): the
 /// first tokens, on which models rest their attention, and the last ones. Positions are those in the
 /// cache, 0 to sinks + window - 1: a token's position falls as others are dropped before it, which a
@@ -31,20 +39,15 @@ struct RollingOptions {
 ///
 /// The score of CocaSlack is no function of the distance: positions that change change it
 /// (docs/mathematics.md). Throws as PagedCache does; the pool is never full.
-class RollingCache {
+class RollingCache : public detail::CacheBase<RollingCache, detail::RollingPages> {
  public:
+  /// Pages are of one panel, so that they may be used in turn.
   explicit RollingCache(const CacheOptions& options, const RollingOptions& rolling = {})
-      : layout_{options.key_heads, options.key_dim, options.value_dim, 1, options.type},
-        pool_((detail::check_cache(options), check(rolling), layout_.page_bytes()), 0),
-        store_(layout_),
-        rolling_(rolling) {}
-
-  RollingCache(const RollingCache&) = delete;
-  RollingCache& operator=(const RollingCache&) = delete;
+      : CacheBase(options, (check(rolling), detail::kPanelTokens), 0), rolling_(rolling) {}
 
   /// A new sequence, without tokens. All its memory is taken here.
   SequenceId add() {
-    Held held;
+    detail::RollingPages held;
     const auto some = [&](Index count) {
       std::vector<std::byte*> pages;
       pages.reserve(static_cast<std::size_t>(count));
@@ -86,14 +89,9 @@ class RollingCache {
 
   /// Keeps the first `length` tokens of those that are held. What was dropped does not come back.
   void truncate(SequenceId sequence, Index length) {
-    table_.check(sequence);
-    const Index held = this->length(sequence);
-    if (length < 0 || length > held) {
-      detail::reject("length", std::to_string(length),
-                     "from 0 to the " + std::to_string(held) + " tokens of the sequence");
-    }
+    check_length(sequence, length);
     auto& [sinks, window] = table_.view(sequence).runs;
-    table_.held(sequence).seen -= held - length;
+    table_.held(sequence).seen -= this->length(sequence) - length;
     window.tokens = std::max<Index>(0, length - sinks.tokens);
     sinks.tokens = std::min(sinks.tokens, length);
     if (window.tokens == 0) window.first_lane = 0;
@@ -101,51 +99,14 @@ class RollingCache {
     refresh(sequence);
   }
 
-  /// Adds tokens to the end of a sequence, and drops others to make room: k [tokens, key heads,
-  /// key_dim], v [tokens, key heads, value_dim], as PagedCache::append takes them.
-  template <PackedLike K, PackedLike V>
-  void append(SequenceId sequence, const K& k, const V& v) {
-    append_tokens({&sequence, 1}, detail::packed_view(k), detail::packed_view(v), true);
-  }
-  template <TensorLike K, TensorLike V>
-  void append(std::span<const SequenceId> sequences, const K& k, const V& v) {
-    append_tokens(sequences, tensor_view(k), tensor_view(v), false);
-  }
-
-  /// The tokens that are held, as plain tensors [tokens, key heads, width].
-  template <PackedLike K, PackedLike V>
-  void read(SequenceId sequence, K&& k, V&& v) const {
-    table_.check(sequence);
-    detail::read_tokens(layout_, table_.view(sequence), detail::packed_view(k),
-                        detail::packed_view(v));
-  }
-
-  /// Tokens that are held, at most sinks + window.
-  Index length(SequenceId sequence) const {
-    table_.check(sequence);
-    return table_.view(sequence).tokens();
-  }
   /// Tokens of the sequence so far, those dropped included.
   Index seen(SequenceId sequence) const {
     table_.check(sequence);
     return table_.held(sequence).seen;
   }
-  std::size_t bytes() const { return pool_.bytes(); }
-  Index token_bytes() const { return layout_.heads * layout_.token_bytes(); }
-
-  /// For the kernels, as of PagedCache.
-  const detail::PanelLayout& layout() const { return layout_; }
-  const detail::PanelSequence* sequences() const { return table_.views(); }
-  void check_sequences(std::span<const SequenceId> ids) const {
-    detail::check_ids(table_, ids, false);
-  }
 
  private:
-  struct Held {
-    std::vector<std::byte*> sinks;
-    std::vector<std::byte*> window;
-    Index seen = 0;
-  };
+  friend CacheBase;
 
   static void check(const RollingOptions& options) {
     if (options.sinks < 0) {
@@ -155,7 +116,7 @@ class RollingCache {
   }
 
   void refresh(SequenceId sequence) {
-    Held& held = table_.held(sequence);
+    detail::RollingPages& held = table_.held(sequence);
     auto& [sinks, window] = table_.view(sequence).runs;
     sinks.pages = held.sinks.data();
     window.pages = held.window.data();
@@ -164,7 +125,7 @@ class RollingCache {
 
   /// Room for one more token of a sequence, which its view then shows.
   detail::PanelPlace make_room(SequenceId sequence) {
-    Held& held = table_.held(sequence);
+    detail::RollingPages& held = table_.held(sequence);
     detail::PanelSequence& view = table_.view(sequence);
     auto& [sinks, window] = view.runs;
     ++held.seen;
@@ -185,25 +146,17 @@ class RollingCache {
     return view.place(layout_, view.tokens() - 1);
   }
 
-  void append_tokens(std::span<const SequenceId> sequences, const detail::AnyInput& k,
-                     const detail::AnyInput& v, bool packed) {
-    detail::check_ids(table_, sequences, true);
-    detail::check_tokens(layout_, k, v, static_cast<Index>(sequences.size()), packed);
+  /// Tokens that come find room, and others are dropped for it.
+  void store_tokens(std::span<const SequenceId> sequences, const detail::AnyInput& k,
+                    const detail::AnyInput& v) {
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       for (Index token = 0; token < k.shape[1]; ++token) {
-        const detail::PanelPlace to = make_room(sequences[i]);
-        const bool finite = store_.write(k, v, static_cast<Index>(i), token, to);
-        detail::PanelSequence& view = table_.view(sequences[i]);
-        view.finite = view.finite && finite;
+        write(sequences[i], k, v, i, token, make_room(sequences[i]));
       }
     }
   }
 
-  detail::PanelLayout layout_;
-  detail::PagePool pool_;
-  detail::TokenStore store_;
   RollingOptions rolling_;
-  detail::SequenceTable<Held> table_;
 };
 
 }  // namespace coca::inline v0
