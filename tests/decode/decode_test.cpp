@@ -176,7 +176,8 @@ TEST_CASE("decode explains itself and its refusals", "[decode]") {
           "prefill is 14, expected from 0 to 13");
   refused("q.npy t.npy v.npy --cache rolling --window 0", 1, "rolling.window is 0");
   refused("q.npy t.npy v.npy --cache paged --page-tokens 7", 1, "pages.page_tokens is 7");
-  refused("q.npy t.npy v.npy --type float64", 1, "of another precision");
+  refused("q.npy t.npy v.npy --type float64", 1,
+          "k is not double, expected double, as the cache is");
 
   refused("q.npy t.npy", 2, "v is required");
   refused("q.npy t.npy v.npy --cache nope", 2, "nope not in");
