@@ -21,9 +21,10 @@
 namespace coca::inline v0::detail {
 
 /// Few rows meet every key, so what a panel needs is done where it is used, once: narrow numbers are
-/// widened in registers, and psi is taken into a buffer that stays in the first-level cache. A scheme that turns
-/// its keys has its queries turned instead, to the block and then to the panel, and its keys by the
-/// angles of their places in the panel, of which there is a small table (TurnsKeys). Of int8, scores and weights are scaled rather than keys and values.
+/// widened in registers, and psi is taken into a buffer that stays in the first-level cache. A scheme
+/// that turns its keys has its queries turned instead, to the block and then to the panel, and its
+/// keys by the angles of their places in the panel, of which there is a small table (TurnsKeys). Of
+/// int8, scores and weights are scaled rather than keys and values.
 template <class Call>
 class DecodeOperands : public QueryRows<Call> {
   using Base = QueryRows<Call>;
@@ -199,10 +200,8 @@ class DecodeOperands : public QueryRows<Call> {
     for (own.lane = 0; own.lane < kPanelTokens; ++own.lane) {
       const T* value = cached_value(layout_, own, key_head_, tile_.scratch);
       for (Index i = 0; i < layout_.value_width(); ++i) {
-        const Index to =
-            (i / kPanelTokens * kPanelTokens + own.lane) * kPanelTokens + i % kPanelTokens;
         const bool there = i < layout_.value_dim && std::isfinite(value[i]);
-        buffers_.values[to] = there ? value[i] : T(0);
+        buffers_.values[PanelLayout::value_place(own.lane, i)] = there ? value[i] : T(0);
       }
     }
     return reinterpret_cast<const std::byte*>(buffers_.values);

@@ -46,8 +46,11 @@ struct PanelLayout {
     return (i * kPanelTokens + lane) * element_bytes(type);
   }
   Index value_offset(Index lane, Index i) const {
-    return ((i / kPanelTokens * kPanelTokens + lane) * kPanelTokens + i % kPanelTokens) *
-           element_bytes(type);
+    return value_place(lane, i) * element_bytes(type);
+  }
+  /// The same in elements.
+  static Index value_place(Index lane, Index i) {
+    return (i / kPanelTokens * kPanelTokens + lane) * kPanelTokens + i % kPanelTokens;
   }
   float* key_scales(std::byte* page, Index head, Index panel) const {
     return reinterpret_cast<float*>(values(page, head, panels)) + panel * kPanelTokens;
