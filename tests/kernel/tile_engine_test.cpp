@@ -210,6 +210,9 @@ struct Stored {
   std::vector<std::byte> bytes;
   std::vector<T> values;
 
+  /// As a panel of a cache, with nothing to be read after it.
+  CachedPanel panel() const { return {bytes.data(), bytes.data()}; }
+
   Stored(coca::ElementType type, Index count, test::Random& random) {
     const auto add = [&](auto x) {
       const auto* first = reinterpret_cast<const std::byte*>(&x);
@@ -254,7 +257,7 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
         const Stored<T> keys(type, depth * kPanelTokens, random);
         const std::vector<T> queries = random_numbers<T>(rows * depth, random);
         std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys), T(-7));
-        panels.scores(queries.data(), keys.bytes.data(), scores.data(), rows, depth);
+        panels.scores(queries.data(), keys.panel(), scores.data(), rows, depth);
         const double unit = test::sum_error(static_cast<double>(depth), test::kUnit<T>) * 127.0;
         double worst = 0.0;
         for (Index r = 0; r < rows; ++r) {
@@ -272,15 +275,21 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
         }
         CHECK(worst <= unit * static_cast<double>(depth));
 
+        // The values of one panel to three, from any token on.
         const Index columns = engine.vector * random.integer(1, 9);
         const Index first = random.integer(0, 15);
-        const Index count = random.integer(1, 16 - first);
-        const Stored<T> values(type, (columns + 15) / 16 * 256, random);
+        const Index count = random.integer(1, 48 - first);
+        std::vector<Stored<T>> values;
+        std::vector<CachedPanel> value_panels;
+        for (int panel = 0; panel < 3; ++panel) {
+          values.emplace_back(type, (columns + 15) / 16 * 256, random);
+          value_panels.push_back(values.back().panel());
+        }
         const std::vector<T> weights = random_numbers<T>(rows * kTileKeys, random);
         const Index stride = columns + engine.vector;
         std::vector<T> sums = random_numbers<T>(rows * stride, random);
         const std::vector<T> before = sums;
-        panels.values(weights.data(), values.bytes.data(), sums.data(), rows, first, count,
+        panels.values(weights.data(), value_panels.data(), sums.data(), rows, first, count,
                       columns);
         worst = 0.0;
         for (Index r = 0; r < rows; ++r) {
@@ -288,14 +297,15 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
             const auto at = static_cast<std::size_t>(r * stride + i);
             double sum = static_cast<double>(before[at]);
             for (Index key = 0; i < columns && key < count; ++key) {
-              const Index value = (i / 16 * 16 + first + key) * 16 + i % 16;
+              const Index value = (i / 16 * 16 + (first + key) % 16) * 16 + i % 16;
+              const Stored<T>& panel = values[static_cast<std::size_t>((first + key) / 16)];
               sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
-                     static_cast<double>(values.values[static_cast<std::size_t>(value)]);
+                     static_cast<double>(panel.values[static_cast<std::size_t>(value)]);
             }
             worst = test::worse(worst, static_cast<double>(sums[at]), sum);
           }
         }
-        CHECK(worst <= test::sum_error(17.0, test::kUnit<T>) * 127.0 * 17.0);
+        CHECK(worst <= test::sum_error(49.0, test::kUnit<T>) * 127.0 * 49.0);
       }
     }
   });
@@ -304,67 +314,90 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
 TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]", float, double) {
   using T = TestType;
   test::Random random(110);
+  const auto number = [](const std::vector<T>& x, Index i) {
+    return static_cast<double>(x[static_cast<std::size_t>(i)]);
+  };
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
-    const Index pairs = 21;
-    const std::vector<T> angles = random_numbers<T>(2 * 16 * pairs, random);
-    const auto size = static_cast<std::size_t>(2 * 16 * pairs);
+    // Some pairs turn, and a few in front of them do not.
+    const Index still = 2;
+    const Index all = 23;
+    const Index depth = 2 * all;
+    const std::vector<T> angles = random_numbers<T>(32 * all, random);
     for (const coca::ElementType type : cached_types<T>()) {
-      const Index bytes = coca::element_bytes(type);
       const PanelFunctions<T>& panels = engine.panels(type);
-      const Stored<T> keys(type, 2 * 16 * pairs, random);
+      const Stored<T> keys(type, 16 * depth, random);
       for (const bool interleaved : {false, true}) {
-        const Index step = interleaved ? 32 : 16;
-        const Index second = interleaved ? 16 : 16 * pairs;
-        std::vector<T> psi(size), twice(size), once(size);
-        panels.turn_keys(keys.bytes.data(), keys.bytes.data() + second * bytes, step, angles.data(),
-                         psi.data(), psi.data() + second, step, pairs);
-        panels.turn_twice(keys.bytes.data(), angles.data(), twice.data(), twice.data() + second,
-                          step, pairs);
-        panels.turn_once(keys.bytes.data(), angles.data(), once.data(), once.data() + second, step,
-                         pairs);
-        double worst = 0.0;
-        const auto check = [&](const std::vector<T>& turned, Index at, double a, double b, double c,
-                               double s) {
-          const auto x = static_cast<std::size_t>(at);
-          const auto y = static_cast<std::size_t>(at + second);
-          worst = test::worse(worst, static_cast<double>(turned[x]), a * c - b * s);
-          worst = test::worse(worst, static_cast<double>(turned[y]), b * c + a * s);
+        const Index step = interleaved ? 2 : 1;
+        const CoordinatePairs pairs{still, all - still, still * step,
+                                    interleaved ? still * step + 1 : still + all, step};
+        // What the members of pair j of key l are, turned.
+        const auto turned = [&](bool whole, Index j, Index l) {
+          const double c = number(angles, 32 * (still + j) + l);
+          const double s = number(angles, 32 * (still + j) + 16 + l);
+          if (!whole) {
+            const double t = number(keys.values, 16 * (still + j) + l);
+            return std::pair(t * c, t * s);
+          }
+          const double a = number(keys.values, 16 * (pairs.first + j * step) + l);
+          const double b = number(keys.values, 16 * (pairs.second + j * step) + l);
+          return std::pair(a * c - b * s, b * c + a * s);
         };
-        for (Index j = 0; j < pairs; ++j) {
-          for (Index l = 0; l < 16; ++l) {
-            const auto number = [](const std::vector<T>& x, Index i) {
-              return static_cast<double>(x[static_cast<std::size_t>(i)]);
-            };
-            const double c = number(angles, 32 * j + l);
-            const double s = number(angles, 32 * j + 16 + l);
-            const double t = number(keys.values, 16 * j + l);
-            check(psi, step * j + l, number(keys.values, step * j + l),
-                  number(keys.values, second + step * j + l), c, s);
-            check(twice, step * j + l, t, t, c, s);
-            check(once, step * j + l, t, 0.0, c, s);
+        for (const bool whole : {true, false}) {
+          INFO("type " << static_cast<int>(type) << ", interleaved " << interleaved << ", whole "
+                       << whole);
+          const TurnFunctions<T>& functions = whole ? panels.whole : panels.halves;
+          std::vector<T> psi(static_cast<std::size_t>(16 * depth), T(-7));
+          functions.turn(keys.panel(), pairs, angles.data(), psi.data());
+          double worst = 0.0;
+          for (Index j = 0; j < pairs.count; ++j) {
+            for (Index l = 0; l < 16; ++l) {
+              const auto [x, y] = turned(whole, j, l);
+              worst = test::worse(worst, number(psi, 16 * (pairs.first + j * step) + l), x);
+              worst = test::worse(worst, number(psi, 16 * (pairs.second + j * step) + l), y);
+            }
+          }
+          CHECK(worst <= 4.0 * 127.0 * test::kUnit<T>);
+          CHECK(psi[0] == T(-7));
+
+          for (const Index rows : {1, 2, 3, 4, 5, 8}) {
+            const std::vector<T> queries = random_numbers<T>(rows * depth, random);
+            for (const bool add : {false, true}) {
+              std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys), T(-7));
+              functions.scores(queries.data(), depth, keys.panel(), pairs, angles.data(),
+                               scores.data(), rows, add);
+              worst = 0.0;
+              for (Index r = 0; r < rows; ++r) {
+                for (Index l = 0; l < 16; ++l) {
+                  double sum = add ? -7.0 : 0.0;
+                  for (Index j = 0; j < pairs.count; ++j) {
+                    const auto [x, y] = turned(whole, j, l);
+                    sum += number(queries, r * depth + pairs.first + j * step) * x +
+                           number(queries, r * depth + pairs.second + j * step) * y;
+                  }
+                  worst = test::worse(worst, number(scores, r * kTileKeys + l), sum);
+                }
+                CHECK(scores[static_cast<std::size_t>(r * kTileKeys + 16)] == T(-7));
+              }
+              // Members are off by a few units before they are summed up.
+              const auto terms = static_cast<double>(depth);
+              CHECK(worst <= test::sum_error(terms + 5.0, test::kUnit<T>) * 254.0 * terms);
+            }
           }
         }
-        CHECK(worst <= 4.0 * 127.0 * test::kUnit<T>);
 
         // Rows, with one angle a pair.
-        const Index row_step = interleaved ? 2 : 1;
-        const Index other = interleaved ? 1 : pairs;
-        const std::vector<T> rows = random_numbers<T>(3 * 2 * pairs, random);
-        std::vector<T> turned(rows.size());
-        engine.turn_rows(rows.data(), rows.data() + other, row_step, angles.data(),
-                         angles.data() + pairs, turned.data(), turned.data() + other, 3, 2 * pairs,
-                         pairs);
-        worst = 0.0;
+        const std::vector<T> rows = random_numbers<T>(3 * depth, random);
+        std::vector<T> to = rows;
+        engine.turn_rows(to.data(), pairs, angles.data(), angles.data() + all, to.data(), 3, depth);
+        double worst = 0.0;
         for (Index r = 0; r < 3; ++r) {
-          for (Index j = 0; j < pairs; ++j) {
-            const auto x = static_cast<std::size_t>(r * 2 * pairs + j * row_step);
-            const auto y = x + static_cast<std::size_t>(other);
-            const auto c = static_cast<double>(angles[static_cast<std::size_t>(j)]);
-            const auto s = static_cast<double>(angles[static_cast<std::size_t>(pairs + j)]);
-            const auto a = static_cast<double>(rows[x]);
-            const auto b = static_cast<double>(rows[y]);
-            worst = test::worse(worst, static_cast<double>(turned[x]), a * c - b * s);
-            worst = test::worse(worst, static_cast<double>(turned[y]), b * c + a * s);
+          for (Index j = 0; j < pairs.count; ++j) {
+            const Index x = r * depth + pairs.first + j * step;
+            const Index y = r * depth + pairs.second + j * step;
+            const double c = number(angles, still + j);
+            const double s = number(angles, all + still + j);
+            worst = test::worse(worst, number(to, x), number(rows, x) * c - number(rows, y) * s);
+            worst = test::worse(worst, number(to, y), number(rows, y) * c + number(rows, x) * s);
           }
         }
         CHECK(worst <= 4.0 * test::kUnit<T>);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <type_traits>
@@ -21,10 +22,13 @@
 namespace coca::inline v0::detail {
 
 /// Few rows meet every key, so what a panel needs is done where it is used, once: narrow numbers are
-/// widened in registers, and psi is taken into a buffer that stays in the first-level cache. A scheme
-/// that turns its keys has its queries turned instead, to the block and then to the panel, and its
-/// keys by the angles of their places in the panel, of which there is a small table (TurnsKeys). Of
-/// int8, scores and weights are scaled rather than keys and values.
+/// widened in registers. A scheme that turns its keys has its queries turned instead, to the block and
+/// then to the panel, and its keys by the angles of their places in the panel alone, of which there is
+/// a small table (TurnsKeys); of others, psi is taken into a buffer. Of int8, scores and weights are
+/// scaled rather than keys and values.
+///
+/// Reading is what takes the time, so it never pauses: while keys are multiplied, their values are
+/// asked for, and while those are, the keys of the next block.
 template <class Call>
 class DecodeOperands : public QueryRows<Call> {
   using Base = QueryRows<Call>;
@@ -54,11 +58,23 @@ class DecodeOperands : public QueryRows<Call> {
             std::min(kTileKeys, run.lanes() - lane)};
   }
 
+  /// phi(q), for keys as TurnedKey says. Where those are (t, t),
+  ///     (x, y) . R_n (t, t) = (x + y, y - x) . R_n (t, 0).
+  void load_queries(T factor) {
+    Base::load_queries(factor);
+    if constexpr (TurnsKeys<S>) {
+      if constexpr (S::turned_key == TurnedKey::twice) {
+        std::fill_n(buffers_.cosines, widths_.score / 2, T(1));
+        std::fill_n(buffers_.sines, widths_.score / 2, T(-1));
+        turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, tile_.queries);
+      }
+    }
+  }
+
   /// Makes ready for a block of keys, which stay where they are.
-  void load_keys(const KeyBlock& block) {
-    block_ = block;
-    run_ = &cached_.runs[block.base + block.begin < cached_.runs[0].tokens ? 0 : 1];
-    first_panel_ = (block.base - run_->first_token + run_->first_lane) / kPanelTokens;
+  void load_keys(const KeyBlock& block, const KeyBlock& next) {
+    block_ = panels_of(block);
+    next_ = panels_of(next);
     if constexpr (TurnsKeys<S>) {
       call_.scheme.rope().cos_sin(-block.base, buffers_.cosines, buffers_.sines);
       turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, buffers_.turned);
@@ -69,29 +85,22 @@ class DecodeOperands : public QueryRows<Call> {
   void scores(Index row, Index rows, Index first, Index last) const {
     const T* queries = tile_.queries + row * widths_.score;
     for (Index key = first / kPanelTokens * kPanelTokens; key < last; key += kPanelTokens) {
-      const PanelPlace at = place(key);
+      const PanelPlace at = block_.place(layout_, key);
+      const CachedPanel keys{keys_at(at), layout_.values(at.page, key_head_, at.panel)};
       T* scores = tile_.scores + key;
       if constexpr (KeepsKeys<S, T>) {
-        panels_.scores(queries, layout_.keys(at.page, key_head_, at.panel), scores, rows,
-                       widths_.score);
+        panels_.scores(queries, keys, scores, rows, widths_.score);
+      } else if constexpr (TurnsKeys<S>) {
+        const T* angles = turns_.panels + key / kPanelTokens * turns_.stride;
+        turn_queries(buffers_.turned + row * widths_.score, rows, angles,
+                     angles + turns_.stride / 2, buffers_.panel_queries);
+        turned_scores(keys, scores, rows);
       } else {
-        const auto* psi = reinterpret_cast<const std::byte*>(buffers_.keys);
-        if constexpr (TurnsKeys<S>) {
-          const T* angles = turns_.panels + key / kPanelTokens * turns_.stride;
-          turn_queries(buffers_.turned + row * widths_.score, rows, angles,
-                       angles + turns_.stride / 2, buffers_.panel_queries);
-          turn_keys(layout_.keys(at.page, key_head_, at.panel));
-          plain_.scores(buffers_.panel_queries, psi, scores, rows, widths_.score);
-        } else {
-          for (Index lane = 0; lane < kPanelTokens; ++lane) map_key(key + lane, at, lane);
-          plain_.scores(queries, psi, scores, rows, widths_.score);
-        }
+        for (Index lane = 0; lane < kPanelTokens; ++lane) map_key(key + lane, at, lane);
+        plain_.scores(queries, psi_panel(), scores, rows, widths_.score);
       }
-      if constexpr (std::is_same_v<T, float> && kScalesScores) {
-        if (layout_.scaled()) {
-          engine_.scale_columns(scores, rows, kPanelTokens,
-                                layout_.key_scales(at.page, key_head_, at.panel));
-        }
+      if constexpr (kScalesScores) {
+        scale(scores, rows, kPanelTokens, layout_.key_scales(at.page, key_head_, at.panel));
       }
     }
   }
@@ -99,25 +108,25 @@ class DecodeOperands : public QueryRows<Call> {
   /// O = O + P V for some rows and the keys first .. last of the block.
   void add_values(Index row, Index rows, Index first, Index last) const {
     T* sums = tile_.sums + row * widths_.row();
-    for (Index key = first; key < last;) {
-      const Index lane = key % kPanelTokens;
-      const Index end = std::min(key - lane + kPanelTokens, last);
-      const PanelPlace at = place(key);
-      T* weights = tile_.scores + key;
-      if (!cached_.finite) {
-        plain_.values(weights, finite_values(at), sums, rows, lane, end - key, widths_.sums);
-      } else {
-        if constexpr (std::is_same_v<T, float>) {
-          if (layout_.scaled()) {
-            engine_.scale_columns(weights, rows, end - key,
-                                  layout_.value_scales(at.page, key_head_, at.panel) + lane);
-          }
-        }
-        panels_.values(weights, layout_.values(at.page, key_head_, at.panel), sums, rows, lane,
-                       end - key, widths_.sums);
-      }
-      key = end;
+    if (!cached_.finite) {
+      for_each_panel(first, last, [&](Index key, Index end, const PanelPlace& at) {
+        const CachedPanel values = finite_values(at);
+        plain_.values(tile_.scores + key, &values, sums, rows, key % kPanelTokens, end - key,
+                      widths_.sums);
+      });
+      return;
     }
+    std::array<CachedPanel, kTileKeys / kPanelTokens> panels{};
+    std::size_t count = 0;
+    for_each_panel(first, last, [&](Index key, Index end, const PanelPlace& at) {
+      scale(tile_.scores + key, rows, end - key,
+            layout_.value_scales(at.page, key_head_, at.panel) + key % kPanelTokens);
+      const std::byte* values = layout_.values(at.page, key_head_, at.panel);
+      const bool more = key < next_.keys.end;
+      panels[count++] = {values, more ? keys_at(next_.place(layout_, key)) : values};
+    });
+    panels_.values(tile_.scores + first, panels.data(), sums, rows, first % kPanelTokens,
+                   last - first, widths_.sums);
   }
 
   bool values_finite() const { return cached_.finite; }
@@ -132,61 +141,93 @@ class DecodeOperands : public QueryRows<Call> {
   /// Whether psi grows with the key, so that the scale of an int8 key may wait for the score.
   static constexpr bool kScalesScores = KeepsKeys<S, T> || TurnsKeys<S>;
 
-  PanelPlace place(Index key) const {
-    return PanelSequence::place(layout_, *run_, first_panel_ + key / kPanelTokens);
+  /// So many rows are worth psi of a panel being written, and read again.
+  static constexpr Index kManyRows = 9;
+
+  /// A block by its panels.
+  struct BlockPanels {
+    const PanelRun* run;
+    Index first;  ///< the panel of key 0
+    KeyBlock keys;
+
+    PanelPlace place(const PanelLayout& layout, Index key) const {
+      return PanelSequence::place(layout, *run, first + key / kPanelTokens);
+    }
+  };
+  BlockPanels panels_of(const KeyBlock& block) const {
+    const PanelRun& run = cached_.runs[block.base + block.begin < cached_.runs[0].tokens ? 0 : 1];
+    return {&run, (block.base - run.first_token + run.first_lane) / kPanelTokens, block};
+  }
+  const std::byte* keys_at(const PanelPlace& at) const {
+    return layout_.keys(at.page, key_head_, at.panel);
+  }
+  /// Calls visit(first, last, place) for the parts of some keys that are in the same panel.
+  template <class Visit>
+  void for_each_panel(Index first, Index last, const Visit& visit) const {
+    for (Index key = first; key < last;) {
+      const Index end = std::min(key - key % kPanelTokens + kPanelTokens, last);
+      visit(key, end, block_.place(layout_, key));
+      key = end;
+    }
+  }
+
+  /// Of int8: columns of scores or weights, times the scales of their keys or values.
+  void scale(T* columns, Index rows, Index count, const float* factors) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (layout_.scaled()) engine_.scale_columns(columns, rows, count, factors);
+    }
+  }
+
+  CachedPanel psi_panel() const {
+    const auto* psi = reinterpret_cast<const std::byte*>(buffers_.keys);
+    return {psi, psi};
   }
 
   /// Some rows of queries, turned by angles of which every pair has a cosine and a sine.
   void turn_queries(const T* queries, Index rows, const T* cosines, const T* sines, T* to) const {
-    for_both_kinds([&](Index begin, Index end, Index first, Index second, Index step) {
-      engine_.turn_rows(queries + first, queries + second, step, cosines + begin, sines + begin,
-                        to + first, to + second, rows, widths_.score, end - begin);
+    for_each_pairs([&](const CoordinatePairs& pairs) {
+      engine_.turn_rows(queries, pairs, cosines, sines, to, rows, widths_.score);
     });
   }
 
-  /// Calls turn(begin, end, first, second, step) for the pairs that turn, and for those that do not and
-  /// have angles of 0: pairs begin .. end, where the members of the first are, and how far it is to
-  /// those of the next one.
-  template <class Turn>
-  void for_both_kinds(const Turn& turn) const {
+  /// The scores of keys as they are, turned to their places, with queries turned to the panel.
+  void turned_scores(const CachedPanel& keys, T* scores, Index rows) const {
+    const TurnFunctions<T>& turned =
+        S::turned_key == TurnedKey::whole ? panels_.whole : panels_.halves;
+    for_each_pairs([&](const CoordinatePairs& pairs) {
+      if (rows < kManyRows) {
+        turned.scores(buffers_.panel_queries, widths_.score, keys, pairs, turns_.places, scores,
+                      rows, pairs.begin > 0);
+      } else {
+        turned.turn(keys, pairs, turns_.places, buffers_.keys);
+      }
+    });
+    if (rows < kManyRows) return;
+    plain_.scores(buffers_.panel_queries, psi_panel(), scores, rows, widths_.score);
+  }
+
+  /// Calls use(pairs) for the pairs that turn, and for those that do not and have angles of 0.
+  template <class Use>
+  void for_each_pairs(const Use& use) const {
     const auto& rope = call_.scheme.rope();
     const auto some = [&](Index begin, Index end) {
       if (begin == end) return;
       const auto [first, second] = rope.pair(begin);
-      turn(begin, end, first, second, rope.pair_step());
+      use(CoordinatePairs{begin, end - begin, first, second, rope.pair_step()});
     };
     some(0, rope.rotary_dim() / 2);
     some(rope.rotary_dim() / 2, rope.dim() / 2);
   }
 
-  /// The keys of a panel, turned to their places in it.
-  void turn_keys(const std::byte* keys) const {
-    const Index row = kPanelTokens * element_bytes(layout_.type);
-    for_both_kinds([&](Index begin, Index end, Index first, Index second, Index pair_step) {
-      const Index step = pair_step * kPanelTokens;
-      const T* angles = turns_.places + 2 * begin * kPanelTokens;
-      T* x = buffers_.keys + first * kPanelTokens;
-      T* y = buffers_.keys + second * kPanelTokens;
-      if constexpr (S::turned_key == TurnedKey::whole) {
-        panels_.turn_keys(keys + first * row, keys + second * row, step, angles, x, y, step,
-                          end - begin);
-      } else {
-        const auto turn_halves =
-            S::turned_key == TurnedKey::twice ? panels_.turn_twice : panels_.turn_once;
-        turn_halves(keys + begin * row, angles, x, y, step, end - begin);
-      }
-    });
-  }
-
   /// psi of one key, at its place among those of its panel.
   void map_key(Index key, const PanelPlace& at, Index lane) const {
     T* psi = buffers_.values;
-    if (key < block_.begin || key >= block_.end) {
+    if (key < block_.keys.begin || key >= block_.keys.end) {
       std::fill_n(psi, widths_.score, T(0));
     } else {
       const PanelPlace own{at.page, at.panel, lane};
       const T* k = cached_key(layout_, own, key_head_, tile_.scratch);
-      const Index number = block_.base + key;
+      const Index number = block_.keys.base + key;
       const Token token{key_positions_(sequence_.batch, number), sequence_.index, number,
                         key_head_};
       call_.scheme.map_key(span(k, layout_.key_dim), token, span(psi, widths_.score));
@@ -195,7 +236,7 @@ class DecodeOperands : public QueryRows<Call> {
   }
 
   /// The values of a panel in T. NaN and Inf are set aside, as the forward kernel does.
-  const std::byte* finite_values(const PanelPlace& at) const {
+  CachedPanel finite_values(const PanelPlace& at) const {
     PanelPlace own = at;
     for (own.lane = 0; own.lane < kPanelTokens; ++own.lane) {
       const T* value = cached_value(layout_, own, key_head_, tile_.scratch);
@@ -204,7 +245,8 @@ class DecodeOperands : public QueryRows<Call> {
         buffers_.values[PanelLayout::value_place(own.lane, i)] = there ? value[i] : T(0);
       }
     }
-    return reinterpret_cast<const std::byte*>(buffers_.values);
+    const auto* values = reinterpret_cast<const std::byte*>(buffers_.values);
+    return {values, values};
   }
 
   const DecodeBuffers<T>& buffers_;
@@ -212,9 +254,8 @@ class DecodeOperands : public QueryRows<Call> {
   const PanelFunctions<T>& plain_;   ///< for buffers
   const PanelLayout& layout_;
   const PanelSequence& cached_;
-  KeyBlock block_{};
-  const PanelRun* run_ = nullptr;
-  Index first_panel_ = 0;
+  BlockPanels block_{};
+  BlockPanels next_{};
   PanelTurns<T> turns_{};
 };
 

@@ -66,7 +66,7 @@ class ForwardBlock {
       const Coverage coverage =
           classify(row, rows, block.base + block.begin, block.base + block.end);
       if (coverage == Coverage::empty) continue;
-      if (!loaded) operands_.load_keys(block);
+      if (!loaded) operands_.load_keys(block, next);
       loaded = true;
       // Each tile asks for its share of the next block.
       for (Index i = 0; i < ahead_step && ahead < next.end; ++i, ++ahead) {
@@ -171,7 +171,7 @@ class ForwardBlock {
             .key_offset = operands_.key_offset()};
   }
 
-  /// The scheme's logits and the soft-cap, for keys first .. last of the block.
+  /// The scheme's logits, the soft-cap and the mask's slopes, for keys first .. last of the block.
   void transform_scores(Index row, Index rows, Index base, Index first, Index last) {
     constexpr T unit = Biased<M> ? T(1) : kLog2e<T>;
     if constexpr (TransformsLogits<S, T>) {
@@ -189,6 +189,16 @@ class ForwardBlock {
       const Index from = vector_before(first);
       engine_.soft_cap(buffers_.scores + from, rows, operands_.whole_vectors(last) - from,
                        call_.soft_cap, unit);
+    }
+    if constexpr (Sloped<M>) {
+      const Index from = vector_before(first);
+      const Index count = operands_.whole_vectors(last) - from;
+      for (Index r = 0; r < rows; ++r) {
+        const Site at = site(row + r, base + from);
+        engine_.add_slope(buffers_.scores + r * kTileKeys + from, count,
+                          static_cast<T>(at.query() - at.key()),
+                          unit * static_cast<T>(call_.mask.slope(at.head)));
+      }
     }
   }
 

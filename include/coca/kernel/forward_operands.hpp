@@ -49,7 +49,7 @@ class ForwardOperands : public QueryRows<Call> {
   }
 
   /// A block of keys and their values.
-  void load_keys(const KeyBlock& block) {
+  void load_keys(const KeyBlock& block, const KeyBlock& /*next*/) {
     values_finite_ = true;
     for (Index first = 0; first < block.end; first += kPackKeys) {
       const Index count = std::min(kPackKeys, block.end - first);

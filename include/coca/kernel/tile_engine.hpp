@@ -43,28 +43,51 @@ constexpr Index panel_width(Index panel, Index remaining) {
   return panel;
 }
 
+/// A panel of a cache, and what will be read after it, which is asked for meanwhile.
+struct CachedPanel {
+  const std::byte* data;
+  const std::byte* ahead;
+};
+
+/// Pairs of coordinates: where the members of the first of them are, and how far it is from a pair's
+/// to the next one's.
+struct CoordinatePairs {
+  Index begin;  ///< the number of the first pair
+  Index count;
+  Index first;
+  Index second;
+  Index step;
+};
+
+/// What is done with the keys of a panel that turn with their places in it. Of each pair, `angles`
+/// holds kPanelTokens cosines, then sines.
+template <Real T>
+struct TurnFunctions {
+  /// scores[rows x kPanelTokens] (+)= queries . keys, of some pairs of coordinates. Rows of queries are
+  /// `stride` apart.
+  void (*scores)(const T* queries, Index stride, const CachedPanel& keys,
+                 const CoordinatePairs& pairs, const T* angles, T* scores, Index rows, bool add);
+
+  /// psi = the same keys, coordinate by coordinate: for so many rows that it is worth writing them.
+  void (*turn)(const CachedPanel& keys, const CoordinatePairs& pairs, const T* angles, T* psi);
+};
+
 /// What is done with panels of a cache (kernel/panels.hpp), of one type of element. kPanelTokens is
 /// also how many columns of values lie side by side.
 template <Real T>
 struct PanelFunctions {
   /// scores[rows x kPanelTokens] = queries . keys.
-  void (*scores)(const T* queries, const std::byte* keys, T* scores, Index rows, Index depth);
+  void (*scores)(const T* queries, const CachedPanel& keys, T* scores, Index rows, Index depth);
 
-  /// sums[rows x columns] += weights[rows x keys] . values, over the values from the one at `first` on,
-  /// to which `weights` points. Columns are whole vectors.
-  void (*values)(const T* weights, const std::byte* values, T* sums, Index rows, Index first,
+  /// sums[rows x columns] += weights[rows x keys] . values, over the values from the one at `first` of
+  /// the first panel on, to which `weights` points. Columns are whole vectors.
+  void (*values)(const T* weights, const CachedPanel* panels, T* sums, Index rows, Index first,
                  Index keys, Index columns);
 
-  /// Turns pairs of coordinates of all keys: (x, y) = (a c - b s, b c + a s), where a and b are rows of a
-  /// panel, `step` elements from one pair's to the next one's, and x and y likewise; and of each pair
-  /// `angles` holds kPanelTokens cosines c, then sines s.
-  void (*turn_keys)(const std::byte* a, const std::byte* b, Index step, const T* angles, T* x, T* y,
-                    Index result_step, Index pairs);
-  /// The same from one number t a pair: twice, a = b = t; or once, a = t and b = 0.
-  void (*turn_twice)(const std::byte* t, const T* angles, T* x, T* y, Index result_step,
-                     Index pairs);
-  void (*turn_once)(const std::byte* t, const T* angles, T* x, T* y, Index result_step,
-                    Index pairs);
+  /// Of keys with both members a and b of a pair: (a c - b s, b c + a s).
+  TurnFunctions<T> whole;
+  /// Of keys with one number t a pair: (t c, t s).
+  TurnFunctions<T> halves;
 };
 
 /// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
@@ -91,6 +114,9 @@ struct TileEngine {
   /// scores[rows x count] = unit * cap * tanh(scores / cap), whole vectors.
   void (*soft_cap)(T* scores, Index rows, Index count, T cap, T unit);
 
+  /// scores[count] of one row -= slope * |distance - i|, whole vectors.
+  void (*add_slope)(T* scores, Index count, T distance, T slope);
+
   /// Brings maxima[rows] and sums up to date with scores in base 2 [rows x count], whole vectors,
   /// and turns those into weights 2^(score - maximum), which join their partial sums.
   void (*softmax)(T* scores, Index rows, Index count, T* maxima, T* sums, Index columns);
@@ -110,11 +136,10 @@ struct TileEngine {
   /// What is done with panels of a cache, by the type of their elements.
   const PanelFunctions<T>& (*panels)(ElementType type);
 
-  /// Turns pairs of coordinates of some rows, `stride` apart: (x, y) = (a c - b s, b c + a s), where a and
-  /// b are `step` numbers from one pair's to the next one's, x and y likewise, and c and s one number a
-  /// pair.
-  void (*turn_rows)(const T* a, const T* b, Index step, const T* cosines, const T* sines, T* x,
-                    T* y, Index rows, Index stride, Index pairs);
+  /// Turns pairs of coordinates of some rows, `stride` apart, each pair by its own angle:
+  /// (a, b) -> (a c - b s, b c + a s). `from` and `to` may be the same.
+  void (*turn_rows)(const T* from, const CoordinatePairs& pairs, const T* cosines, const T* sines,
+                    T* to, Index rows, Index stride);
 
   /// x[rows x count], kTileKeys apart, times a factor for each column.
   void (*scale_columns)(T* x, Index rows, Index count, const T* factors);

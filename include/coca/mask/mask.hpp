@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <type_traits>
 #include <utility>
@@ -55,8 +56,10 @@ struct MaskDefaults {
   bool visible(const Site&) const { return true; }
 };
 
-/// A struct with the members of MaskDefaults. Optional member: `bias(const Site&) const`, a number
-/// added to the scaled (and capped) score of a visible pair.
+/// A struct with the members of MaskDefaults. Optional members, of what is added to the scaled (and
+/// capped) score of a visible pair:
+///   `bias(const Site&) const`: any number, asked for pair by pair;
+///   `slope(Index head) const`: -slope * |query - key|, which costs next to nothing.
 template <class M>
 concept Mask = requires(const M& mask, const MaskTile& tile, const Site& site,
                         const AttentionShape& shape) {
@@ -71,7 +74,24 @@ concept Biased = requires(const M& mask, const Site& site) {
   { mask.bias(site) } -> std::convertible_to<double>;
 };
 
-/// A query sees what both masks show it; biases add up.
+template <class M>
+concept Sloped = requires(const M& mask, Index head) {
+  { mask.slope(head) } -> std::convertible_to<double>;
+};
+
+/// What a mask adds to the score of a pair, all in all.
+template <Mask M>
+double added_to_score(const M& mask, const Site& site) {
+  double sum = 0.0;
+  if constexpr (Biased<M>) sum += static_cast<double>(mask.bias(site));
+  if constexpr (Sloped<M>) {
+    sum -= static_cast<double>(mask.slope(site.head)) *
+           std::fabs(static_cast<double>(site.query() - site.key()));
+  }
+  return sum;
+}
+
+/// A query sees what both masks show it; what they add to scores adds up.
 template <Mask A, Mask B>
 class Both {
  public:
@@ -99,6 +119,37 @@ class Both {
       return a_.bias(site) + b_.bias(site);
     }
   }
+  double slope(Index head) const requires Sloped<A> || Sloped<B> {
+    double sum = 0.0;
+    if constexpr (Sloped<A>) sum += a_.slope(head);
+    if constexpr (Sloped<B>) sum += b_.slope(head);
+    return sum;
+  }
+
+ private:
+  A a_;
+  B b_;
+};
+
+/// A query sees what either mask shows it. For masks that add nothing to scores.
+template <Mask A, Mask B>
+  requires(!Biased<A> && !Biased<B> && !Sloped<A> && !Sloped<B>)
+class Either {
+ public:
+  Either(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
+
+  void check(const AttentionShape& shape) const {
+    a_.check(shape);
+    b_.check(shape);
+  }
+  Coverage classify(const MaskTile& tile) const {
+    const Coverage a = a_.classify(tile);
+    if (a == Coverage::full) return a;
+    const Coverage b = b_.classify(tile);
+    if (b == Coverage::full) return b;
+    return a == Coverage::empty && b == Coverage::empty ? Coverage::empty : Coverage::mixed;
+  }
+  bool visible(const Site& site) const { return a_.visible(site) || b_.visible(site); }
 
  private:
   A a_;
@@ -110,5 +161,11 @@ template <Mask A, Mask B>
   requires(std::is_class_v<A>&& std::is_class_v<B>)
 Both<A, B>
 operator&(A a, B b) { return Both<A, B>(std::move(a), std::move(b)); }
+
+/// What either mask shows: `SinkTokens{4} | SlidingWindow{1020, 0}`.
+template <Mask A, Mask B>
+  requires(std::is_class_v<A>&& std::is_class_v<B>)
+Either<A, B>
+operator|(A a, B b) { return Either<A, B>(std::move(a), std::move(b)); }
 
 }  // namespace coca::inline v0

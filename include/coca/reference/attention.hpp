@@ -49,7 +49,7 @@ void attention(const TensorView<double>& out, const TensorView<const double>& q,
           double s = scale * score(query, query_positions(b, m), row(k, b, n, key_head),
                                    key_positions(b, n));
           if (options.soft_cap > 0.0) s = options.soft_cap * std::tanh(s / options.soft_cap);
-          if constexpr (Biased<M>) s += static_cast<double>(mask.bias(site));
+          s += added_to_score(mask, site);
           scores.push_back(s);
           seen.push_back(n);
         }
