@@ -22,6 +22,8 @@ coca_package(benchmark TARGET benchmark::benchmark
   URL https://github.com/google/benchmark/archive/refs/tags/v1.8.4.tar.gz)
 coca_package(CLI11 TARGET CLI11::CLI11 HEADERS include
   URL https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.4.2.tar.gz)
+coca_package(nlohmann_json TARGET nlohmann_json::nlohmann_json HEADERS include
+  URL https://github.com/nlohmann/json/archive/refs/tags/v3.11.3.tar.gz)
 # xtensor, on xtl, for its reader and writer of .npy files.
 coca_package(xtl TARGET xtl HEADERS include
   URL https://github.com/xtensor-stack/xtl/archive/refs/tags/0.7.5.tar.gz)

@@ -6,8 +6,8 @@ set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake make libeigen3-dev"
-  [tests]="catch2 libxtensor-dev"
-  [examples]="libcli11-dev libxtensor-dev gnuplot-nox"
+  [tests]="catch2 libxtensor-dev nlohmann-json3-dev"
+  [examples]="libcli11-dev libxtensor-dev nlohmann-json3-dev gnuplot-nox"
   [checks]="clang clang-format clang-tidy"
   [bench]="libbenchmark-dev"
 )

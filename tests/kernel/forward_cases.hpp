@@ -62,7 +62,18 @@ inline coca::Rope random_rope(Random& random, Index dim) {
   const auto layout =
       random.integer(0, 1) == 0 ? coca::RopeLayout::half_split : coca::RopeLayout::interleaved;
   const Index rotary_dim = random.integer(0, 2) == 0 ? 2 * random.integer(1, dim / 2) : dim;
-  return coca::Rope({.dim = dim, .base = 500.0, .rotary_dim = rotary_dim, .layout = layout});
+  // Some are scaled, by factors that leave the bounds of unscaled ones in force.
+  coca::RopeScaling scaling;
+  if (random.integer(0, 1) == 0) {
+    scaling = [](const coca::RopeBase& base) {
+      return coca::RotaryFrequencies{base.frequencies(), 0.75};
+    };
+  }
+  return coca::Rope({.dim = dim,
+                     .base = 500.0,
+                     .rotary_dim = rotary_dim,
+                     .layout = layout,
+                     .scaling = std::move(scaling)});
 }
 
 /// The operands of one call, and the reference's answer.

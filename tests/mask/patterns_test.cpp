@@ -60,10 +60,9 @@ TEST_CASE("a dilated window sees every so many keys", "[mask]") {
   }
   // Without gaps it is a window, and knows whole tiles.
   CHECK(classifies_rightly(coca::DilatedWindow(20, 20, 1), 60, 60, 0, 0, random, false));
-  CHECK(coca::DilatedWindow(20, 20, 1).classify({.query_begin = 20,
-                                                 .query_end = 22,
-                                                 .key_begin = 18,
-                                                 .key_end = 24}) == coca::Coverage::full);
+  CHECK(coca::DilatedWindow(20, 20, 1).classify(
+            {.query_begin = 20, .query_end = 22, .key_begin = 18, .key_end = 24}) ==
+        coca::Coverage::full);
   CHECK_THROWS_WITH(coca::DilatedWindow(1, 1, 0),
                     "coca: window.dilation is 0, expected 1 or more tokens");
   CHECK_THROWS_WITH(coca::DilatedWindow(-1, 1, 2),
@@ -78,8 +77,10 @@ TEST_CASE("global tokens see all and are seen by all", "[mask]") {
     }
   }
   test::Random random(77);
-  CHECK(classifies_rightly(coca::GlobalTokens({0, 1, 2, 3, 4, 5, 20, 33, 34}), 40, 40, 0, 0, random));
-  CHECK(classifies_rightly(coca::GlobalTokens({0, 1, 2, 3, 4, 5, 20, 33, 34}), 40, 40, 3, 1, random));
+  CHECK(
+      classifies_rightly(coca::GlobalTokens({0, 1, 2, 3, 4, 5, 20, 33, 34}), 40, 40, 0, 0, random));
+  CHECK(
+      classifies_rightly(coca::GlobalTokens({0, 1, 2, 3, 4, 5, 20, 33, 34}), 40, 40, 3, 1, random));
   CHECK(classifies_rightly(coca::GlobalTokens({}), 40, 40, 0, 0, random));
   CHECK_THROWS_WITH(coca::GlobalTokens({3, -2}),
                     "coca: global.positions is -2, expected 0 or more");
@@ -89,8 +90,7 @@ TEST_CASE("Longformer: a window on both sides, and global tokens", "[mask]") {
   const auto longformer = coca::SlidingWindow{2, 2} | coca::GlobalTokens{{5}};
   for (Index query = 0; query < 12; ++query) {
     for (Index key = 0; key < 12; ++key) {
-      CHECK(sees(longformer, query, key) ==
-            (std::abs(query - key) <= 2 || query == 5 || key == 5));
+      CHECK(sees(longformer, query, key) == (std::abs(query - key) <= 2 || query == 5 || key == 5));
       CHECK(sees(longformer, query, key) == sees(longformer, key, query));
     }
   }

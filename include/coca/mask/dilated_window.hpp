@@ -28,7 +28,8 @@ class DilatedWindow : public MaskDefaults {
 
  private:
   static void check(Index dilation) {
-    if (dilation < 1) detail::reject("window.dilation", std::to_string(dilation), "1 or more tokens");
+    if (dilation < 1)
+      detail::reject("window.dilation", std::to_string(dilation), "1 or more tokens");
   }
   /// How far a side reaches; one that overflows has no end.
   static Index reach(Index side, Index dilation) {

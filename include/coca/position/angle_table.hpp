@@ -45,18 +45,19 @@ class AngleTable {
   /// vector code.
   static constexpr Index chunk = 16;
 
-  /// Writes the cos and sin of n * frequency[first + i] for i < count, up to a whole chunk; beyond
-  /// the last frequency, 1 and 0. `first` is a multiple of chunk. Beyond position 2^28, rotations are
+  /// Writes the cos and sin of n * frequency[first + i] for i < count, times a factor, up to a whole
+  /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. Beyond position 2^28, rotations are
   /// computed rather than looked up. Not inlined: one copy serves all schemes.
   template <Real T>
-  [[gnu::noinline]] void cos_sin(Position n, Index first, Index count, T* cosines, T* sines) const {
+  [[gnu::noinline]] void cos_sin(Position n, Index first, Index count, T* cosines, T* sines,
+                                 double factor = 1.0) const {
     const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
-    const double sign = n < 0 ? -1.0 : 1.0;
+    const double sine_factor = n < 0 ? -factor : factor;
     if (size >= kRadix * kRadix * kTopRows) {
       for (Index i = 0; i < count; ++i) {
         const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
-        cosines[i] = static_cast<T>(c);
-        sines[i] = static_cast<T>(sign * s);
+        cosines[i] = static_cast<T>(factor * c);
+        sines[i] = static_cast<T>(sine_factor * s);
       }
       return;
     }
@@ -71,8 +72,8 @@ class AngleTable {
             if (mid != nullptr) rotations.turn(mid, first + i);
             if (top != nullptr) rotations.turn(top, first + i);
             for (Index l = 0; l < chunk; ++l) {
-              cosines[i + l] = static_cast<T>(rotations.cosines[l]);
-              sines[i + l] = static_cast<T>(sign * rotations.sines[l]);
+              cosines[i + l] = static_cast<T>(factor * rotations.cosines[l]);
+              sines[i + l] = static_cast<T>(sine_factor * rotations.sines[l]);
             }
           }
         });

@@ -13,6 +13,7 @@
 #include "coca/position/angle_table.hpp"
 #include "coca/position/frequencies.hpp"
 #include "coca/position/panel_angles.hpp"
+#include "coca/position/scaling.hpp"
 
 /// Rotary position embedding: which coordinates pair up, and by which angle a pair turns.
 namespace coca::inline v0 {
@@ -37,16 +38,19 @@ struct RopeOptions {
   Index rotary_dim = 0;                        ///< leading coordinates that turn, even; 0: all
   RopeLayout layout = RopeLayout::half_split;  ///< how coordinates pair up
   std::vector<double> inv_freq = {};           ///< radians per token, one a pair; overrides base
+  RopeScaling scaling = {};                    ///< of the frequencies (position/scaling.hpp)
+  Index length = 0;  ///< tokens of the sequence at hand, for scalings that follow it
 };
 
 /// Rotation of every pair j of a head by position * theta_j radians (Su et al. 2021, equation 15):
-/// (a, b) -> (a cos - b sin, b cos + a sin).
+/// (a, b) -> (a cos - b sin, b cos + a sin), times the attention factor of the scaling.
 /// Coordinates from rotary_dim on do not turn; where a scheme needs them in pairs they pair up in
 /// the same layout among themselves. A Rope is a handle: copies share one table of angles, which
 /// threads may use together.
 /// Throws std::invalid_argument for an odd or non-positive dim, a rotary_dim that is odd or outside
 /// [0, dim], a base that is not positive and finite, and an inv_freq of another length than
-/// rotary_dim/2 or with a value that is not finite.
+/// rotary_dim/2 or with a value that is not finite; for a scaling beside inv_freq, or one that cannot
+/// be; and for a negative length.
 class Rope {
  public:
   explicit Rope(RopeOptions options)
@@ -54,9 +58,24 @@ class Rope {
         rotary_dim_(options.rotary_dim == 0 ? options.dim : options.rotary_dim),
         layout_(options.layout) {
     check(options);
-    table_ = std::make_shared<const AngleTable>(options.inv_freq.empty()
-                                                    ? rotary_frequencies(rotary_dim_, options.base)
-                                                    : std::move(options.inv_freq));
+    RotaryFrequencies frequencies = scaled(options);
+    check(frequencies);
+    attention_factor_ = frequencies.attention_factor;
+    table_ = std::make_shared<const AngleTable>(std::move(frequencies.inv_freq));
+    options_ = std::make_shared<const RopeOptions>(std::move(options));
+  }
+
+  /// The rope of a sequence of `length` tokens, for scalings that follow the length. It shares the
+  /// table of this one where the frequencies are the same.
+  Rope at_length(Index length) const {
+    if (!options_->scaling || length == options_->length) return *this;
+    RopeOptions options = *options_;
+    options.length = length;
+    check(options);
+    const RotaryFrequencies other = scaled(options);
+    const bool same = std::ranges::equal(other.inv_freq, inv_freq()) &&
+                      other.attention_factor == attention_factor_;
+    return same ? *this : Rope(std::move(options));
   }
 
   Index dim() const { return dim_; }
@@ -64,6 +83,8 @@ class Rope {
   RopeLayout layout() const { return layout_; }
   /// Radians per token, one a turning pair.
   std::span<const double> inv_freq() const { return table_->frequencies(); }
+  /// Factor on every cosine and sine, so that scores of turning pairs are multiplied by its square.
+  double attention_factor() const { return attention_factor_; }
   const AngleTable& table() const { return *table_; }
 
   /// The coordinates of pair j < dim/2.
@@ -78,8 +99,8 @@ class Rope {
   /// From the coordinates of a pair to those of the next one.
   Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
 
-  /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j (1
-  /// and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x
+  /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j, times the
+  /// attention factor (1 and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x
   /// and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
@@ -112,22 +133,27 @@ class Rope {
   template <Real T>
   detail::PanelTurns<T> panel_turns() const {
     return panel_angles_->template turns<T>(
-        dim_ / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, cosines, sines); });
+        dim_ / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, 1.0, cosines, sines); });
   }
 
-  /// cos and sin of n * theta_j for every pair j < dim/2, 1 and 0 where it does not turn. Both have
-  /// room for dim/2 numbers up to a multiple of 16.
+  /// cos and sin of n * theta_j for every pair j < dim/2, times the attention factor; 1 and 0 where it
+  /// does not turn. Both have room for dim/2 numbers up to a multiple of 16.
   template <Real T>
   void cos_sin(Position n, T* cosines, T* sines) const {
+    cos_sin(n, attention_factor_, cosines, sines);
+  }
+
+ private:
+  template <Real T>
+  void cos_sin(Position n, double factor, T* cosines, T* sines) const {
     const Index turning = rotary_dim_ / 2;
-    table_->cos_sin(n, 0, turning, cosines, sines);
+    table_->cos_sin(n, 0, turning, cosines, sines, factor);
     for (Index j = turning; j < dim_ / 2; ++j) {
       cosines[j] = T(1);
       sines[j] = T(0);
     }
   }
 
- private:
   /// Neighbouring pairs with their rotations.
   template <Real T>
   struct Piece {
@@ -172,7 +198,7 @@ class Rope {
     const Index turning = rotary_dim_ / 2;
     for (Index begin = 0; begin < turning; begin += most) {
       const Piece<T> pairs = piece(begin, turning);
-      table_->cos_sin(n, begin, pairs.count, cosines, sines);
+      table_->cos_sin(n, begin, pairs.count, cosines, sines, attention_factor_);
       use(pairs);
     }
     if (turning == dim_ / 2) return;
@@ -193,20 +219,37 @@ class Rope {
     if (!(options.base > 0.0) || !std::isfinite(options.base)) {
       reject("rope.base", std::to_string(options.base), "positive and finite");
     }
-    if (options.inv_freq.empty()) return;
-    detail::require_equal("rope.inv_freq.size", static_cast<Index>(options.inv_freq.size()),
+    if (options.length < 0) {
+      reject("rope.length", std::to_string(options.length), "0 or more tokens");
+    }
+    if (options.scaling && !options.inv_freq.empty()) {
+      reject("rope.inv_freq", "given beside a scaling", "one of the two");
+    }
+  }
+  void check(const RotaryFrequencies& frequencies) const {
+    const std::vector<double>& inv_freq = frequencies.inv_freq;
+    detail::require_equal("rope.inv_freq.size", static_cast<Index>(inv_freq.size()),
                           rotary_dim_ / 2, "rotary_dim / 2");
-    for (std::size_t j = 0; j < options.inv_freq.size(); ++j) {
-      if (!std::isfinite(options.inv_freq[j])) {
-        reject("rope.inv_freq[" + std::to_string(j) + "]", std::to_string(options.inv_freq[j]),
-               "finite");
+    for (std::size_t j = 0; j < inv_freq.size(); ++j) {
+      if (!std::isfinite(inv_freq[j])) {
+        detail::reject("rope.inv_freq[" + std::to_string(j) + "]", std::to_string(inv_freq[j]),
+                       "finite");
       }
     }
+    detail::check_positive("rope.attention_factor", frequencies.attention_factor);
+  }
+
+  RotaryFrequencies scaled(const RopeOptions& options) const {
+    const RopeBase base{rotary_dim_, options.base, options.length};
+    if (options.scaling) return options.scaling(base);
+    return {options.inv_freq.empty() ? base.frequencies() : options.inv_freq};
   }
 
   Index dim_;
   Index rotary_dim_;
   RopeLayout layout_;
+  double attention_factor_ = 1.0;
+  std::shared_ptr<const RopeOptions> options_;
   std::shared_ptr<const AngleTable> table_;
   std::shared_ptr<const detail::PanelAngles> panel_angles_ =
       std::make_shared<const detail::PanelAngles>();

@@ -29,15 +29,15 @@ inline Vector hadamard(Row a, Row b) {
   return product;
 }
 
-/// R_n x: pair j of x turned by n * theta_j (Su et al. 2021, equation 15). The angle is taken in
-/// long double, so that it is right at any position.
+/// R_n x: pair j of x turned by n * theta_j (Su et al. 2021, equation 15), and as much longer as the
+/// rope's attention factor says. The angle is taken in long double, so that it is right at any position.
 inline Vector rotated(Row x, Position n, const Rope& rope) {
   Vector result(x.begin(), x.end());
   const auto inv_freq = rope.inv_freq();
   for (std::size_t j = 0; j < inv_freq.size(); ++j) {
     const long double angle = static_cast<long double>(n) * static_cast<long double>(inv_freq[j]);
-    const auto cosine = static_cast<double>(std::cos(angle));
-    const auto sine = static_cast<double>(std::sin(angle));
+    const double cosine = rope.attention_factor() * static_cast<double>(std::cos(angle));
+    const double sine = rope.attention_factor() * static_cast<double>(std::sin(angle));
     const auto [first, second] = rope.pair(static_cast<Index>(j));
     const double a = x[static_cast<std::size_t>(first)];
     const double b = x[static_cast<std::size_t>(second)];

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coca/core/error.hpp"
+#include "coca/core/scalar.hpp"
+#include "coca/position/frequencies.hpp"
+
+/// How the frequencies of a rope are changed for contexts longer than a model was trained for.
+namespace coca::inline v0 {
+
+/// A rope before it is scaled.
+struct RopeBase {
+  Index rotary_dim = 0;
+  double base = 10000.0;
+  Index length = 0;  ///< tokens of the sequence at hand, for scalings that follow it
+
+  /// theta_j = base^(-2j/rotary_dim), or those of another base.
+  std::vector<double> frequencies() const { return rotary_frequencies(rotary_dim, base); }
+};
+
+/// What a scaling makes of it.
+struct RotaryFrequencies {
+  std::vector<double> inv_freq;   ///< radians per token, one a pair
+  double attention_factor = 1.0;  ///< on every cosine and sine, of queries and of keys
+};
+
+/// A scaling: any function from a rope's base, and the length of the sequence, to its frequencies.
+/// Those that come with the library, and what they are called in a Hugging Face configuration:
+///   Linear, NtkAware, DynamicNtk (position/ntk.hpp)  "linear", none, "dynamic"
+///   Yarn (position/yarn.hpp)                         "yarn"
+///   Llama3 (position/llama3.hpp)                     "llama3"
+///   LongRope (position/long_rope.hpp)                "longrope"
+///   Clex (position/clex.hpp)                         none
+/// They throw std::invalid_argument for numbers out of range, when a Rope is made of them.
+using RopeScaling = std::function<RotaryFrequencies(const RopeBase&)>;
+
+namespace detail {
+
+inline void check_at_least(std::string_view name, double value, double least) {
+  if (std::isfinite(value) && value >= least) return;
+  reject(name, std::to_string(value), std::to_string(least) + " or more, and finite");
+}
+inline void check_positive(std::string_view name, double value) {
+  if (std::isfinite(value) && value > 0.0) return;
+  reject(name, std::to_string(value), "positive and finite");
+}
+inline void check_trained(std::string_view name, Index length) {
+  if (length > 0) return;
+  reject(name, std::to_string(length), "the tokens the model was trained for");
+}
+
+}  // namespace detail
+
+}  // namespace coca::inline v0

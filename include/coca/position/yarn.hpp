@@ -1,0 +1,69 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <optional>
+
+#include "coca/position/scaling.hpp"
+
+namespace coca::inline v0 {
+
+/// YaRN (Peng et al. 2024, arXiv 2309.00071, section 3): pairs that turn often within the trained
+/// length keep their frequency, those that turn less than once are interpolated, and there is a ramp
+/// between them. Pair j turns r times at
+///     j(r) = rotary_dim ln(trained_length / (2 pi r)) / (2 ln base),
+/// and with low = floor j(beta_fast), high = ceil j(beta_slow), kept within 0 .. rotary_dim - 1,
+///     ramp_j = (j - low) / (high - low) clamped to 0 .. 1,
+///     theta'_j = ramp_j theta_j / factor + (1 - ramp_j) theta_j.
+/// Cosines and sines are multiplied by 0.1 ln(factor) + 1 (equation 22 as the Hugging Face library
+/// has it), so that scores are by its square.
+struct Yarn {
+  double factor = 1.0;       ///< times the trained length, 1 or more
+  Index trained_length = 0;  ///< tokens; original_max_position_embeddings of a configuration
+  double beta_fast = 32.0;   ///< turns from which on a pair keeps its frequency
+  double beta_slow = 1.0;    ///< turns up to which a pair is interpolated
+  std::optional<double> attention_factor = std::nullopt;  ///< instead of 0.1 ln(factor) + 1
+  /// Of DeepSeek's configurations: (0.1 mscale ln(factor) + 1) / (0.1 mscale_all_dim ln(factor) + 1)
+  /// where both are there.
+  std::optional<double> mscale = std::nullopt;
+  std::optional<double> mscale_all_dim = std::nullopt;
+  bool truncate = true;  ///< whether low and high become whole numbers
+
+  RotaryFrequencies operator()(const RopeBase& rope) const {
+    detail::check_at_least("scaling.factor", factor, 1.0);
+    detail::check_trained("scaling.trained_length", trained_length);
+    detail::check_positive("scaling.beta_fast", beta_fast);
+    detail::check_positive("scaling.beta_slow", beta_slow);
+    const auto round = [&](double pair, auto whole) { return truncate ? whole(pair) : pair; };
+    const double low =
+        std::max(round(pair_turning(beta_fast, rope), [](double x) { return std::floor(x); }), 0.0);
+    double high =
+        std::min(round(pair_turning(beta_slow, rope), [](double x) { return std::ceil(x); }),
+                 static_cast<double>(rope.rotary_dim - 1));
+    if (high == low) high += 0.001;
+    RotaryFrequencies scaled{rope.frequencies(), temperature()};
+    for (std::size_t j = 0; j < scaled.inv_freq.size(); ++j) {
+      const double ramp = std::clamp((static_cast<double>(j) - low) / (high - low), 0.0, 1.0);
+      scaled.inv_freq[j] *= ramp / factor + (1.0 - ramp);
+    }
+    return scaled;
+  }
+
+ private:
+  double pair_turning(double turns, const RopeBase& rope) const {
+    const auto length = static_cast<double>(trained_length);
+    return static_cast<double>(rope.rotary_dim) *
+           std::log(length / (turns * 2.0 * std::numbers::pi)) / (2.0 * std::log(rope.base));
+  }
+  double temperature() const {
+    const auto of = [&](double scale) { return 0.1 * scale * std::log(factor) + 1.0; };
+    if (attention_factor) return *attention_factor;
+    if (mscale && mscale_all_dim && *mscale != 0.0 && *mscale_all_dim != 0.0) {
+      return of(*mscale) / of(*mscale_all_dim);
+    }
+    return of(1.0);
+  }
+};
+
+}  // namespace coca::inline v0
