@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, measures, and writes docs/performance.md with its plots.
-#   scripts/bench.sh               everything: about an hour and a half, on a machine that does nothing else
+#   scripts/bench.sh               everything: about an hour, on a machine that does nothing else
 #   scripts/bench.sh --quick       fewer shapes, less time for each: about 11 minutes
 #   scripts/bench.sh --only NAMES  these questions alone, separated by commas: machine, prefill,
-#                                  schemes, forms, types, threads, ragged, short, instruction_sets,
-#                                  decode (about 25 minutes, and all memory but 4 GiB; quick:
-#                                  half a minute), peers
+#                                  schemes, patterns, forms, types, threads, ragged, short,
+#                                  instruction_sets, decode (all memory but 4 GiB), peers
 #   scripts/bench.sh --no-peers    without the other libraries, and without installing them
 #   scripts/bench.sh --report      the report alone, from the last measurements
 # Other libraries are installed into the folder PEERS_VENV (build/peers-venv).
@@ -13,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${PEERS_VENV:-build/peers-venv}
 results=build/bench/results
-questions=(machine prefill schemes forms types threads ragged short instruction_sets decode peers)
+questions=(machine prefill schemes patterns forms types threads ragged short instruction_sets decode peers)
 
 quick=
 while [ $# -gt 0 ]; do

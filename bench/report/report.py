@@ -18,6 +18,7 @@ from sections import (
     forms,
     instruction_sets,
     machine,
+    patterns,
     peers,
     prefill,
     ragged,
@@ -28,7 +29,7 @@ from sections import (
 )
 from text import Verdict, table
 
-QUESTIONS = [prefill, decode, peers, short, schemes, forms, types, threads, ragged, instruction_sets]
+QUESTIONS = [prefill, decode, peers, short, schemes, patterns, forms, types, threads, ragged, instruction_sets]
 
 INTRODUCTION = """# Performance
 

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <coca/coca.hpp>
 #include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "arguments.hpp"
 #include "command_line/npy.hpp"
@@ -12,48 +17,96 @@ namespace attend {
 /// them, one kernel to compile instead of one for every combination.
 template <class T>
 class AnyMask : public coca::MaskDefaults {
+  using Hiding = std::variant<coca::Full, coca::Causal, coca::SlidingWindow, coca::DilatedWindow,
+                              coca::PrefixLm, coca::SinkTokens, coca::GlobalTokens, coca::Documents,
+                              coca::BlockSparse, coca::BooleanMask, coca::AdditiveBias<T>>;
+
  public:
-  explicit AnyMask(const Arguments& arguments) {
-    for (const std::string& name : arguments.masks) {
-      if (name == "causal") causal_.emplace(arguments.causal_offset);
-      if (name == "prefix-lm") prefix_lm_.emplace(arguments.prefix);
-      if (name == "window") {
-        window_.emplace(side(arguments.window_left), side(arguments.window_right));
-      }
-    }
+  AnyMask(const Arguments& arguments, coca::Index query_heads) {
+    for (const std::string& name : arguments.masks) all_.push_back(make(name, arguments));
+    for (const std::string& name : arguments.any_masks) any_.push_back(make(name, arguments));
     if (!arguments.bool_mask.empty()) {
       boolean_file_ = command_line::read_npy(arguments.bool_mask);
-      boolean_.emplace(four_axes<bool>(boolean_file_));
+      all_.push_back(coca::BooleanMask(four_axes<bool>(boolean_file_)));
     }
     if (!arguments.bias.empty()) {
       bias_file_ = command_line::read_npy(arguments.bias);
       bias_.emplace(four_axes<T>(bias_file_));
+      all_.push_back(*bias_);
     }
+    if (arguments.alibi) alibi_.emplace(query_heads);
   }
 
   void check(const coca::AttentionShape& shape) const {
-    each([&](const auto& mask) { mask.check(shape); });
+    for (const auto* masks : {&all_, &any_}) {
+      for (const Hiding& one : *masks) {
+        std::visit([&](const auto& mask) { mask.check(shape); }, one);
+      }
+    }
   }
   coca::Coverage classify(const coca::MaskTile& tile) const {
-    auto result = coca::Coverage::full;
-    each([&](const auto& mask) {
-      const coca::Coverage one = mask.classify(tile);
-      if (one == coca::Coverage::empty || result == coca::Coverage::full) result = one;
-    });
-    return result;
+    using coca::Coverage;
+    bool full = true;
+    for (const Hiding& mask : all_) {
+      const Coverage one = classify(mask, tile);
+      if (one == Coverage::empty) return one;
+      full = full && one == Coverage::full;
+    }
+    if (any_.empty()) return full ? Coverage::full : Coverage::mixed;
+    bool seen = false;
+    for (const Hiding& mask : any_) {
+      const Coverage one = classify(mask, tile);
+      if (one == Coverage::full) return full ? one : Coverage::mixed;
+      seen = seen || one == Coverage::mixed;
+    }
+    return seen ? Coverage::mixed : Coverage::empty;
   }
   bool visible(const coca::Site& site) const {
-    bool result = true;
-    each([&](const auto& mask) { result = result && mask.visible(site); });
-    return result;
+    const auto shows = [&](const Hiding& one) {
+      return std::visit([&](const auto& mask) { return mask.visible(site); }, one);
+    };
+    return std::ranges::all_of(all_, shows) && (any_.empty() || std::ranges::any_of(any_, shows));
   }
   coca::Accumulator<T> bias(const coca::Site& site) const {
     return bias_ ? bias_->bias(site) : coca::Accumulator<T>(0);
   }
+  double slope(coca::Index head) const { return alibi_ ? alibi_->slope(head) : 0.0; }
 
  private:
-  static coca::Index side(coca::Index tokens) {
-    return tokens < 0 ? coca::SlidingWindow::unlimited : tokens;
+  static coca::Coverage classify(const Hiding& one, const coca::MaskTile& tile) {
+    return std::visit([&](const auto& mask) { return mask.classify(tile); }, one);
+  }
+
+  Hiding make(const std::string& name, const Arguments& arguments) {
+    if (name == "causal") return coca::Causal(arguments.causal_offset);
+    if (name == "prefix-lm") return coca::PrefixLm(arguments.prefix);
+    if (name == "sinks") return coca::SinkTokens(arguments.sink_tokens);
+    if (name == "global") return coca::GlobalTokens(arguments.global_tokens);
+    if (name == "window") {
+      const auto side = [](coca::Index tokens) {
+        return tokens < 0 ? coca::SlidingWindow::unlimited : tokens;
+      };
+      const coca::Index left = side(arguments.window_left);
+      const coca::Index right = side(arguments.window_right);
+      if (arguments.dilation > 1) return coca::DilatedWindow(left, right, arguments.dilation);
+      return coca::SlidingWindow(left, right);
+    }
+    if (name == "documents") {
+      documents_file_ = command_line::read_npy(arguments.documents);
+      return coca::Documents(documents_file_.view<coca::Position, 2>());
+    }
+    if (name == "blocks") {
+      const command_line::Array file = command_line::read_npy(arguments.blocks);
+      const auto pairs = file.view<coca::Position, 2>();
+      if (pairs.shape[1] != 2) {
+        throw command_line::FileError(file.path + ": pairs are [count, 2]");
+      }
+      std::vector<coca::BlockSparse::Block> blocks;
+      for (coca::Index i = 0; i < pairs.shape[0]; ++i)
+        blocks.emplace_back(pairs(i, 0), pairs(i, 1));
+      return coca::BlockSparse(arguments.block_size, std::move(blocks));
+    }
+    return coca::Full{};
   }
   template <class X>
   static coca::View<const X, 4> four_axes(const command_line::Array& file) {
@@ -63,22 +116,14 @@ class AnyMask : public coca::MaskDefaults {
             {1, 1, matrix.shape[0], matrix.shape[1]},
             {0, 0, matrix.strides[0], matrix.strides[1]}};
   }
-  template <class Visit>
-  void each(Visit&& visit) const {
-    if (causal_) visit(*causal_);
-    if (window_) visit(*window_);
-    if (prefix_lm_) visit(*prefix_lm_);
-    if (boolean_) visit(*boolean_);
-    if (bias_) visit(*bias_);
-  }
 
-  std::optional<coca::Causal> causal_;
-  std::optional<coca::SlidingWindow> window_;
-  std::optional<coca::PrefixLm> prefix_lm_;
-  std::optional<coca::BooleanMask> boolean_;
+  std::vector<Hiding> all_;
+  std::vector<Hiding> any_;
   std::optional<coca::AdditiveBias<T>> bias_;
+  std::optional<coca::Alibi> alibi_;
   command_line::Array boolean_file_;
   command_line::Array bias_file_;
+  command_line::Array documents_file_;
 };
 
 }  // namespace attend

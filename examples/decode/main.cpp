@@ -72,12 +72,14 @@ void fill(const Arguments& arguments, const coca::TensorView<T>& out,
           const coca::TensorView<const T>& v, Cache&& cache) {
   std::vector<coca::SequenceId> sequences(static_cast<std::size_t>(q.shape[0]));
   for (coca::SequenceId& sequence : sequences) sequence = cache.add();
-  const command_line::AnyScheme scheme = command_line::make_scheme(arguments, q.shape[3]);
+  const command_line::SchemeOfLength scheme(arguments, q.shape[3]);
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
   const auto step = [&](Index first, Index end) {
     cache.append(sequences, tokens(k, first, end), tokens(v, first, end));
-    coca::decode(tokens(out, first, end), tokens(q, first, end), cache, sequences, scheme,
+    // All sequences are of one length: none yet, if there is none.
+    const Index length = sequences.empty() ? 0 : cache.length(sequences.front());
+    coca::decode(tokens(out, first, end), tokens(q, first, end), cache, sequences, scheme(length),
                  coca::Causal{}, {}, device);
   };
   const auto start = std::chrono::steady_clock::now();
@@ -98,7 +100,7 @@ void run(const Arguments& arguments, const command_line::Array& q_file,
   const auto q = q_file.tensor<T>();
   const auto k = k_file.tensor<T>();
   const auto v = v_file.tensor<T>();
-  const Index key_dim = command_line::make_scheme(arguments, q.shape[3]).key_dim(q.shape[3]);
+  const Index key_dim = command_line::SchemeOfLength(arguments, q.shape[3])(0).key_dim(q.shape[3]);
   check(arguments, q, k, v, key_dim);
   const std::array<Index, 4> shape{q.shape[0], q.shape[1], q.shape[2], v.shape[3]};
   std::vector<T> values(static_cast<std::size_t>(coca::TensorView<T>(nullptr, shape).size()));

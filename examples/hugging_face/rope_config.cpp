@@ -35,9 +35,8 @@ Index trained_length(const json& config, const json& scaling) {
 }
 
 coca::RopeScaling make_scaling(const json& config, const json& scaling) {
-  const std::string type =
-      find<std::string>(scaling, "rope_type")
-          .value_or(find<std::string>(scaling, "type").value_or("default"));
+  const std::string type = find<std::string>(scaling, "rope_type")
+                               .value_or(find<std::string>(scaling, "type").value_or("default"));
   if (type == "default") return {};
 
   // Where there is no factor, it is how much longer the model's context became.

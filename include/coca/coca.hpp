@@ -23,6 +23,7 @@
 #include "coca/position/clex.hpp"
 #include "coca/position/llama3.hpp"
 #include "coca/position/long_rope.hpp"
+#include "coca/position/multi_rope.hpp"
 #include "coca/position/ntk.hpp"
 #include "coca/position/rope.hpp"
 #include "coca/position/rotate.hpp"

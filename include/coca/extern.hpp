@@ -34,7 +34,7 @@ COCA_EXTERN template const TileEngine<float>& tile_engine(Target);
 COCA_EXTERN template const TileEngine<double>& tile_engine(Target);
 
 COCA_EXTERN_SCHEME(Dot)
-COCA_EXTERN_SCHEME(Rotary)
+COCA_EXTERN_SCHEME(Rotary<>)
 COCA_EXTERN_SCHEME(CocaStrict<>)
 COCA_EXTERN_SCHEME(CocaSlack<>)
 

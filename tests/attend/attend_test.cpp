@@ -216,6 +216,56 @@ TEST_CASE("attend takes matrices, Fortran order and a boolean mask", "[attend]")
   CHECK(lse[3] == -std::numeric_limits<float>::infinity());
 }
 
+TEST_CASE("attend takes the patterns and scalings of long contexts", "[attend]") {
+  const Folder folder;
+  Tensor<float> out({2, 20, 4, 12});
+  const auto check = [&](const std::string& flags, const auto& scheme, const auto& mask) {
+    INFO(flags);
+    coca::attention(out.view(), folder.q.view(), folder.k.view(), folder.v.view(), scheme, mask);
+    const auto result = folder.attend("q.npy k.npy v.npy -o out.npy " + flags);
+    INFO(result.text);
+    REQUIRE(result.code == 0);
+    CHECK(folder.apart("out", out.storage()) <= kRounding);
+  };
+  const auto masks = [&](const std::string& flags, const auto& mask) {
+    check("--scheme dot " + flags, coca::Dot{}, mask);
+  };
+  const coca::Causal causal;
+  masks("--mask causal --any-mask sinks,window --sink-tokens 3 --window-left 6 --window-right 0",
+        causal & (coca::SinkTokens{3} | coca::SlidingWindow{6, 0}));
+  masks("--mask window --window-left 2 --window-right 1 --dilation 4",
+        coca::DilatedWindow{2, 1, 4});
+  masks("--any-mask global,window --global-tokens 0,17 --window-left 3 --window-right 3",
+        coca::GlobalTokens({0, 17}) | coca::SlidingWindow{3, 3});
+  masks("--mask causal --alibi", causal & coca::Alibi(4));
+  std::vector<coca::Position> documents(30, 4);
+  std::fill_n(documents.begin(), 13, 2);
+  folder.save_raw("documents", "<i8", "1, 30", documents);
+  masks("--mask causal,documents --documents documents.npy",
+        causal & coca::Documents({documents.data(), {1, 30}}));
+  folder.save_raw("blocks", "<i8", "3, 2", std::vector<coca::Position>{1, 1, 2, 0, 3, 3});
+  masks("--mask blocks --block-size 8 --blocks blocks.npy",
+        coca::BlockSparse(8, {{1, 1}, {2, 0}, {3, 3}}));
+
+  const auto ropes = [&](const std::string& flags, coca::RopeScaling scaling) {
+    const coca::Rope rope({.dim = 16, .scaling = std::move(scaling), .length = 30});
+    check("--scheme rotary " + flags, coca::Rotary{rope}, coca::Full{});
+  };
+  ropes("--rope-scaling linear --scaling-factor 4", coca::Linear{4.0});
+  ropes("--rope-scaling ntk --scaling-factor 4", coca::NtkAware{4.0});
+  ropes("--rope-scaling dynamic --scaling-factor 2 --trained-length 10", coca::DynamicNtk{2.0, 10});
+  ropes("--rope-scaling yarn --scaling-factor 4 --trained-length 100",
+        coca::Yarn{.factor = 4.0, .trained_length = 100});
+  ropes("--rope-scaling llama3 --scaling-factor 4 --trained-length 100",
+        coca::Llama3{.factor = 4.0, .trained_length = 100});
+  std::ofstream(folder.path / "config.json") <<
+      R"({"head_dim": 16, "rope_theta": 10000.0, "max_position_embeddings": 10,
+          "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}})";
+  ropes("--rope-config config.json", coca::DynamicNtk{2.0, 10});
+  check("--scheme rotary --xpos --mask causal", coca::XPos{coca::Rotary{coca::Rope({.dim = 16})}},
+        causal);
+}
+
 TEST_CASE("attend takes masks in one word, in several, and before the files", "[attend]") {
   const Folder folder;
   const std::string files = "q.npy k.npy v.npy";

@@ -130,6 +130,27 @@ TEST_CASE("decode computes what attention without a cache does", "[decode]") {
   }
 }
 
+TEST_CASE("decode lets a dynamic rope follow the length, step by step", "[decode]") {
+  const Folder folder;
+  // Each row is that of attention with the rope of its own length.
+  Tensor<float> expected({kBatch, kTokens, kHeads, kValueDim});
+  for (Index n = 0; n < kTokens; ++n) {
+    const coca::Rope rope(
+        {.dim = kDim, .scaling = coca::DynamicNtk{4.0, 10}, .length = std::max<Index>(n + 1, 20)});
+    const Tensor<float> all = attended(folder.q, folder.t, folder.v, coca::CocaSlack{rope});
+    const auto from = all.view();
+    const auto to = expected.view();
+    for (Index b = 0; b < kBatch; ++b) {
+      for (Index h = 0; h < kHeads; ++h) {
+        for (Index i = 0; i < kValueDim; ++i) to(b, n, h, i) = from(b, n, h, i);
+      }
+    }
+  }
+  CHECK(folder.decoded_apart("q.npy t.npy --prefill 20 --rope-scaling dynamic --scaling-factor 4 "
+                             "--trained-length 10",
+                             expected) <= 1e-5);
+}
+
 TEST_CASE("decode with a rolling cache attends to the first tokens and the last", "[decode]") {
   const Folder folder;
   constexpr Index sinks = 3, window = 10;

@@ -7,10 +7,14 @@ attention factor and all frequencies, which the library computes in float32.
 
 CLEX is not in that library: clex.npz.* are made by a transcript of its equations (arXiv 2310.16450,
 section 3.3) in float64, integrated by scipy to far below what the Runge-Kutta steps are off by.
+
+<case>.ids.npy, .cos.npy and .sin.npy are positions of three axes [axes, tokens], and what the rotary
+embedding of the case's model makes of them, [tokens, head_dim] in float32.
 """
 import json
 import pathlib
 import platform
+import types
 
 import numpy as np
 import scipy
@@ -18,6 +22,8 @@ import torch
 import transformers
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLRotaryEmbedding
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRotaryEmbedding
 
 DATA = pathlib.Path(__file__).parent / "rope"
 LENGTHS = [1, 100, 4096, 4097, 8192, 20000, 131072]
@@ -86,6 +92,26 @@ def clex(dim, width, base, step, times, rng):
     return up, down, np.exp(solution.y.T)
 
 
+def image_positions():
+    """Five tokens of text, an image of 4 x 6, and seven more of text, as Qwen2-VL counts them."""
+    text = [[n, n, n] for n in range(5)]
+    image = [[5, 5 + row, 5 + column] for row in range(4) for column in range(6)]
+    start = 1 + max(max(place) for place in image)
+    return np.array(text + image + [[start + n] * 3 for n in range(7)]).T
+
+
+def multi_rope(case, embedding, sections):
+    parameters = dict(rope_type="default", rope_theta=1000000.0, mrope_section=sections)
+    config = types.SimpleNamespace(
+        max_position_embeddings=32768, hidden_size=512, num_attention_heads=4, head_dim=128,
+        rope_parameters=parameters)
+    ids = image_positions()
+    cos, sin = embedding(config)(torch.zeros(1), torch.tensor(ids)[:, None, :])
+    np.save(DATA / f"{case}.ids.npy", ids.astype(np.float64))
+    np.save(DATA / f"{case}.cos.npy", cos[0].numpy())
+    np.save(DATA / f"{case}.sin.npy", sin[0].numpy())
+
+
 def main():
     DATA.mkdir(exist_ok=True)
     for old in DATA.glob("*"):
@@ -99,6 +125,9 @@ def main():
             inv_freq, attention_factor = frequencies(config, length)
             rows.append([length, attention_factor, *inv_freq.tolist()])
         np.save(DATA / f"{case}.npy", np.array(rows))
+
+    multi_rope("qwen2_vl", Qwen2VLRotaryEmbedding, [16, 24, 24])
+    multi_rope("qwen3_vl", Qwen3VLTextRotaryEmbedding, [24, 20, 20])
 
     times = [1.0, 2.0, 3.0, 8.0]
     up, down, solved = clex(32, 64, 10000.0, 0.1, times, np.random.default_rng(20231025))

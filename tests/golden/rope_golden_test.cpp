@@ -1,5 +1,7 @@
+#include <array>
 #include <cmath>
 #include <coca/position/clex.hpp>
+#include <coca/position/multi_rope.hpp>
 #include <coca/position/rope.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -49,7 +51,8 @@ TEST_CASE("ropes of Hugging Face configurations", "[golden]") {
     // Theirs are powers in float: half an ulp of an exponent of up to 1, times ln(base) of up to 14
     // (more with the dynamic base), and a few operations. And where YaRN's ramp leaves little of a
     // frequency but its interpolation, half an ulp of 1 is `factor` times as much of that.
-    const double factor = config.value("rope_scaling", nlohmann::json::object()).value("factor", 1.0);
+    const double factor =
+        config.value("rope_scaling", nlohmann::json::object()).value("factor", 1.0);
     CHECK(worst <= (24.0 + factor) * 0x1p-24);
   }
 }
@@ -62,13 +65,44 @@ TEST_CASE("a configuration of an unknown type is refused", "[golden]") {
                     "llama3 or longrope");
 }
 
+TEST_CASE("positions of three axes, as Qwen2-VL and Qwen3-VL have them", "[golden]") {
+  const coca::Rope base({.dim = 128, .base = 1e6});
+  for (const bool in_turn : {false, true}) {
+    const std::string name = in_turn ? "qwen3_vl" : "qwen2_vl";
+    INFO(name);
+    const test::Npy ids = test::read_npy(folder + "/" + name + ".ids.npy");
+    const test::Npy cosines = test::read_npy(folder + "/" + name + ".cos.npy");
+    const test::Npy sines = test::read_npy(folder + "/" + name + ".sin.npy");
+    const std::vector<coca::Position> positions(ids.values.begin(), ids.values.end());
+    const Index tokens = ids.shape[1];
+    const std::vector<Index> axes = in_turn
+                                        ? coca::axes_in_turn(std::array<Index, 3>{24, 20, 20})
+                                        : coca::axes_by_section(std::array<Index, 3>{16, 24, 24});
+    const coca::MultiRope rope(base, axes, {positions.data(), {3, 1, tokens}});
+    std::vector<double> one(128, 0.0), turned(128);
+    std::fill_n(one.begin(), 64, 1.0);
+    double worst = 0.0;
+    for (Index n = 0; n < tokens; ++n) {
+      rope.map_pairs(rope.place(n, 0), one.data(), turned.data(), coca::turn_pair<double>);
+      for (Index j = 0; j < 64; ++j) {
+        worst = std::max(worst, std::fabs(turned[static_cast<std::size_t>(j)] - at(cosines, n, j)));
+        worst =
+            std::max(worst, std::fabs(turned[static_cast<std::size_t>(64 + j)] - at(sines, n, j)));
+      }
+    }
+    // Their angles, of up to 18 radians, and the frequencies they are made of, are in float.
+    CHECK(worst <= 18.0 * 4.0 * 0x1p-24);
+  }
+}
+
 TEST_CASE("CLEX integrates its equation", "[golden]") {
   const test::Npy up = test::read_npy(folder + "/clex.up.npy");
   const test::Npy down = test::read_npy(folder + "/clex.down.npy");
   const test::Npy expected = test::read_npy(folder + "/clex.frequencies.npy");
   const coca::RopeBase rope{.rotary_dim = 32};
   const auto worst_of = [&](double step) {
-    const coca::Clex clex{.up = up.values, .down = down.values, .trained_length = 100, .step = step};
+    const coca::Clex clex{
+        .up = up.values, .down = down.values, .trained_length = 100, .step = step};
     double worst = 0.0;
     for (Index row = 0; row < expected.shape[0]; ++row) {
       const double t = at(expected, row, 0);

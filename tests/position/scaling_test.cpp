@@ -25,12 +25,11 @@ Rope scaled(coca::RopeScaling scaling, coca::Index length = 0) {
 
 TEST_CASE("scalings by 1 change nothing", "[position]") {
   const Rope plain({.dim = 16});
-  for (const Rope& rope :
-       {scaled(coca::Linear{}), scaled(coca::NtkAware{}),
-        scaled(coca::DynamicNtk{.factor = 1.0, .trained_length = 64}),
-        scaled(coca::Yarn{.factor = 1.0, .trained_length = 64}),
-        scaled(coca::Llama3{.factor = 1.0}),
-        scaled(coca::LongRope{std::vector(8, 1.0), std::vector(8, 2.0), 64})}) {
+  for (const Rope& rope : {scaled(coca::Linear{}), scaled(coca::NtkAware{}),
+                           scaled(coca::DynamicNtk{.factor = 1.0, .trained_length = 64}),
+                           scaled(coca::Yarn{.factor = 1.0, .trained_length = 64}),
+                           scaled(coca::Llama3{.factor = 1.0}),
+                           scaled(coca::LongRope{std::vector(8, 1.0), std::vector(8, 2.0), 64})}) {
     CHECK(std::ranges::equal(rope.inv_freq(), plain.inv_freq()));
     CHECK(rope.attention_factor() == 1.0);
   }
@@ -68,11 +67,13 @@ TEST_CASE("a rope follows the length, and keeps its table where nothing changes"
 }
 
 TEST_CASE("any function is a scaling", "[position]") {
-  const Rope rope = scaled([](const coca::RopeBase& base) {
-    coca::RotaryFrequencies frequencies{base.frequencies(), 0.5};
-    for (double& theta : frequencies.inv_freq) theta += static_cast<double>(base.length);
-    return frequencies;
-  }, 3);
+  const Rope rope = scaled(
+      [](const coca::RopeBase& base) {
+        coca::RotaryFrequencies frequencies{base.frequencies(), 0.5};
+        for (double& theta : frequencies.inv_freq) theta += static_cast<double>(base.length);
+        return frequencies;
+      },
+      3);
   CHECK(rope.inv_freq()[0] == 4.0);
   CHECK(rope.at_length(7).inv_freq()[0] == 8.0);
   CHECK(rope.attention_factor() == 0.5);
@@ -109,13 +110,15 @@ TEST_CASE("wrong scalings are named", "[position]") {
   CHECK_THROWS_WITH(scaled(coca::Linear{0.5}),
                     "coca: scaling.factor is 0.500000, expected 1.000000 or more, and finite");
   CHECK_THROWS_AS(scaled(coca::NtkAware{NAN}), std::invalid_argument);
-  CHECK_THROWS_WITH(scaled(coca::DynamicNtk{.factor = 2.0}),
-                    "coca: scaling.trained_length is 0, expected the tokens the model was trained for");
+  CHECK_THROWS_WITH(
+      scaled(coca::DynamicNtk{.factor = 2.0}),
+      "coca: scaling.trained_length is 0, expected the tokens the model was trained for");
   CHECK_THROWS_WITH(scaled(coca::Yarn{.factor = 2.0, .trained_length = 64, .beta_fast = 0.0}),
                     "coca: scaling.beta_fast is 0.000000, expected positive and finite");
-  CHECK_THROWS_WITH(scaled(coca::Llama3{.high_freq_factor = 1.0}),
-                    "coca: scaling.high_freq_factor is 1.000000, expected more than low_freq_factor "
-                    "= 1.000000");
+  CHECK_THROWS_WITH(
+      scaled(coca::Llama3{.high_freq_factor = 1.0}),
+      "coca: scaling.high_freq_factor is 1.000000, expected more than low_freq_factor "
+      "= 1.000000");
   CHECK_THROWS_WITH(scaled(coca::LongRope{std::vector(7, 1.0), std::vector(8, 1.0), 64}),
                     "coca: scaling.short_factor.size is 7, expected 8 (rotary_dim / 2)");
   CHECK_THROWS_WITH(scaled(coca::LongRope{std::vector(8, 1.0), std::vector(8, 0.0), 64}),

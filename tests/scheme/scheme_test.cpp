@@ -70,7 +70,7 @@ TEST_CASE("a map is kept from being called only where it is the identity", "[sch
   STATIC_REQUIRE(KeepsQueries<Dot, float>);
   STATIC_REQUIRE(KeepsKeys<Dot, double>);
   STATIC_REQUIRE(KeepsKeys<WithLogits<Dot, Shifted>, float>);
-  STATIC_REQUIRE_FALSE(KeepsKeys<Rotary, float>);
+  STATIC_REQUIRE_FALSE(KeepsKeys<Rotary<>, float>);
   STATIC_REQUIRE_FALSE(KeepsQueries<CocaSlack<>, float>);
   STATIC_REQUIRE(KeepsKeys<HidesWithTemplate, float>);
 

@@ -27,9 +27,8 @@ double decayed(const Base& base, std::vector<double> q, Index m, const std::vect
     }
     const double zeta =
         (2.0 * static_cast<double>(j) / static_cast<double>(rope.rotary_dim()) + 0.4) / 1.4;
-    const double decay = j < rope.rotary_dim() / 2
-                             ? std::pow(zeta, static_cast<double>(m - n) / 512.0)
-                             : 1.0;
+    const double decay =
+        j < rope.rotary_dim() / 2 ? std::pow(zeta, static_cast<double>(m - n) / 512.0) : 1.0;
     sum += decay * score<double>(base, alone, m, key, n);
   }
   return sum;

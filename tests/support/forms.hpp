@@ -44,7 +44,7 @@ void for_each_form(const coca::Rope& rope, Visit&& visit) {
 
 /// Any scheme and any definition, chosen at run time: one kernel to compile instead of eight.
 using AnyScheme =
-    coca::OneOf<coca::Rotary, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
+    coca::OneOf<coca::Rotary<>, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
                 coca::CocaSlack<>, coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<>,
                 coca::CocaConstrained<coca::RawProjection>>;
 using AnyScore =

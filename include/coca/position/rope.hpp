@@ -99,13 +99,29 @@ class Rope {
   /// From the coordinates of a pair to those of the next one.
   Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
 
+  /// What map_pairs and map_halves want to know of the place of a token.
+  static Position place(Position n, Index /*batch*/) { return n; }
+
   /// For every pair, whose members in `from` are a and b, with the cos and sin of n * theta_j, times the
-  /// attention factor (1 and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets the members x
-  /// and y of the pair in `to`. Both are `dim` long and do not overlap.
+  /// attention factor (1 and 0 where the pair does not turn), calls f(a, b, cos, sin, x, y), which sets
+  /// the members x and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
+    map_pairs_by(angles_of<T>(n), from, to, f);
+  }
+  /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
+  template <Real T, class F>
+  [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
+    map_halves_by(angles_of<T>(n), from, to, f);
+  }
+
+  /// The same with angles from elsewhere: angles(begin, count, cosines, sines) gives those of some
+  /// pairs that turn, up to a multiple of 16 of them.
+  template <Real T, class Angles, class F>
+  [[gnu::always_inline]] void map_pairs_by(const Angles& angles, const T* from, T* to,
+                                           const F& f) const {
     for_each_piece<T>(
-        n, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const T* a = from + pairs.first;
           const T* b = from + pairs.second;
           pairs.write(
@@ -114,18 +130,24 @@ class Rope {
               });
         });
   }
-
-  /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
-  template <Real T, class F>
-  [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
+  template <Real T, class Angles, class F>
+  [[gnu::always_inline]] void map_halves_by(const Angles& angles, const T* from, T* to,
+                                            const F& f) const {
     for_each_piece<T>(
-        n, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const T* t = from + pairs.number;
           pairs.write(
               to, [&](Index i, Index, T & x, T & y) __attribute__((always_inline)) {
                 f(t[i], pairs.cosines[i], pairs.sines[i], x, y);
               });
         });
+  }
+
+  /// cos and sin of n * theta_j, times the attention factor, for `count` turning pairs from `begin` on,
+  /// a multiple of 16, up to a multiple of 16 of them.
+  template <Real T>
+  void cos_sin(Position n, Index begin, Index count, T* cosines, T* sines) const {
+    table_->cos_sin(n, begin, count, cosines, sines, attention_factor_);
   }
 
   /// The angles of a block of 128 keys that lie side by side, 16 at a time (kernel/panels.hpp). Made
@@ -184,9 +206,17 @@ class Rope {
 
   static constexpr Index chunk = AngleTable::chunk;
 
+  template <Real T>
+  [[gnu::always_inline]] auto angles_of(Position n) const {
+    return [ this, n ](Index begin, Index count, T * cosines, T * sines)
+        __attribute__((always_inline)) {
+      cos_sin(n, begin, count, cosines, sines);
+    };
+  }
+
   /// Calls use(piece) for all pairs, some at a time: those that turn, and then the others.
-  template <Real T, class Use>
-  [[gnu::always_inline]] void for_each_piece(Position n, const Use& use) const {
+  template <Real T, class Angles, class Use>
+  [[gnu::always_inline]] void for_each_piece(const Angles& angles, const Use& use) const {
     constexpr Index most = 64;
     T cosines[most];
     T sines[most];
@@ -198,7 +228,7 @@ class Rope {
     const Index turning = rotary_dim_ / 2;
     for (Index begin = 0; begin < turning; begin += most) {
       const Piece<T> pairs = piece(begin, turning);
-      table_->cos_sin(n, begin, pairs.count, cosines, sines, attention_factor_);
+      angles(begin, pairs.count, cosines, sines);
       use(pairs);
     }
     if (turning == dim_ / 2) return;

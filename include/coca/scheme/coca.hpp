@@ -22,8 +22,8 @@ struct NonNegativeT {
   static constexpr TurnedKey turned_key(TurnedKey of_t) { return of_t; }
 
   /// psi from f(t, cos, sin, x, y), pair by pair.
-  template <Real T, class F>
-  [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> t, Position n,
+  template <Real T, class R, class Place, class F>
+  [[gnu::always_inline]] static void map(const R& rope, std::span<const T> t, const Place& n,
                                          std::span<T> psi, const F& f) {
     rope.map_halves(n, t.data(), psi.data(), f);
   }
@@ -43,8 +43,8 @@ struct RawProjection {
   static Index key_dim(Index query_dim) { return query_dim; }
   static constexpr TurnedKey turned_key(TurnedKey) { return TurnedKey::no; }
 
-  template <Real T, class F>
-  [[gnu::always_inline]] static void map(const Rope& rope, std::span<const T> x, Position n,
+  template <Real T, class R, class Place, class F>
+  [[gnu::always_inline]] static void map(const R& rope, std::span<const T> x, const Place& n,
                                          std::span<T> psi, const F& f) {
     rope.map_pairs(n, x.data(), psi.data(), [&](T a, T b, T cosine, T sine, T& first, T& second) {
       const T mean = (a + b) / 2;
@@ -60,13 +60,14 @@ struct RawProjection {
 
 namespace detail {
 
-/// What the three CoCA schemes share: the rope and the form of the key operand.
-template <class KeyForm>
+/// What the three CoCA schemes share: the rope, which is Rope, or MultiRope for positions of several
+/// axes, and the form of the key operand.
+template <class KeyForm, class R>
 class Coca : public SchemeDefaults {
  public:
-  explicit Coca(Rope rope) : rope_(std::move(rope)) {}
+  explicit Coca(R rope) : rope_(std::move(rope)) {}
 
-  const Rope& rope() const { return rope_; }
+  const R& rope() const { return rope_; }
 
   Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
   void check(Index query_dim) const {
@@ -78,19 +79,21 @@ class Coca : public SchemeDefaults {
   }
 
  protected:
-  Rope rope_;
+  auto place(const Token& at) const { return rope_.place(at.position, at.batch); }
+
+  R rope_;
 };
 
 /// psi of the dual form, R_n [t ; t]: both members of pair j are t_j before they turn.
-template <class KeyForm>
-class CocaDual : public Coca<KeyForm> {
+template <class KeyForm, class R>
+class CocaDual : public Coca<KeyForm, R> {
  public:
-  using Coca<KeyForm>::Coca;
+  using Coca<KeyForm, R>::Coca;
 
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+    KeyForm::map(this->rope_, key, this->place(at), psi, [](T t, T cosine, T sine, T& x, T& y) {
       x = t * (cosine - sine);
       y = t * (cosine + sine);
     });
@@ -106,15 +109,15 @@ class CocaDual : public Coca<KeyForm> {
 ///     phi_j = (a^2 + b^2) (cos(m theta_j), sin(m theta_j)),
 ///     psi_j = t_nj (cos(n theta_j), sin(n theta_j)).
 /// A function of m - n. See docs/mathematics.md for the factoring.
-template <class KeyForm = NonNegativeT>
-class CocaStrict : public detail::Coca<KeyForm> {
+template <class KeyForm = NonNegativeT, class R = Rope>
+class CocaStrict : public detail::Coca<KeyForm, R> {
  public:
-  explicit CocaStrict(Rope rope, KeyForm = {}) : detail::Coca<KeyForm>(std::move(rope)) {}
+  explicit CocaStrict(R rope, KeyForm = {}) : detail::Coca<KeyForm, R>(std::move(rope)) {}
 
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {
-    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+    this->rope_.map_pairs(this->place(at), q.data(), phi.data(),
                           [](T a, T b, T cosine, T sine, T& x, T& y) {
                             const T squared_length = a * a + b * b;
                             x = squared_length * cosine;
@@ -124,7 +127,7 @@ class CocaStrict : public detail::Coca<KeyForm> {
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> key, const Token& at,
                                       std::span<T> psi) const {
-    KeyForm::map(this->rope_, key, at.position, psi, [](T t, T cosine, T sine, T& x, T& y) {
+    KeyForm::map(this->rope_, key, this->place(at), psi, [](T t, T cosine, T sine, T& x, T& y) {
       x = t * cosine;
       y = t * sine;
     });
@@ -137,15 +140,15 @@ class CocaStrict : public detail::Coca<KeyForm> {
 ///     score(m, n) = (q_m o R_m q_m) . (R_n [t_n ; t_n]).
 /// Equal to the strict form where a = b in every pair. NOT a function of m - n otherwise: adding a
 /// constant to all positions changes it (docs/mathematics.md).
-template <class KeyForm = NonNegativeT>
-class CocaSlack : public detail::CocaDual<KeyForm> {
+template <class KeyForm = NonNegativeT, class R = Rope>
+class CocaSlack : public detail::CocaDual<KeyForm, R> {
  public:
-  explicit CocaSlack(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
+  explicit CocaSlack(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
 
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {
-    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+    this->rope_.map_pairs(this->place(at), q.data(), phi.data(),
                           [](T a, T b, T cosine, T sine, T& x, T& y) {
                             x = a * (a * cosine - b * sine);
                             y = b * (b * cosine + a * sine);
@@ -159,15 +162,15 @@ class CocaSlack : public detail::CocaDual<KeyForm> {
 ///     score(m, n) = (c o R_m c) . (R_n [t_n ; t_n]) = sum_j 2 c^2 t_nj cos((m - n) theta_j).
 /// Equal to the strict form of the constrained query. A query that satisfies the constraint already
 /// (a half-width projection, repeated) is taken as it is.
-template <class KeyForm = NonNegativeT>
-class CocaConstrained : public detail::CocaDual<KeyForm> {
+template <class KeyForm = NonNegativeT, class R = Rope>
+class CocaConstrained : public detail::CocaDual<KeyForm, R> {
  public:
-  explicit CocaConstrained(Rope rope, KeyForm = {}) : detail::CocaDual<KeyForm>(std::move(rope)) {}
+  explicit CocaConstrained(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
 
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {
-    this->rope_.map_pairs(at.position, q.data(), phi.data(),
+    this->rope_.map_pairs(this->place(at), q.data(), phi.data(),
                           [](T a, T b, T cosine, T sine, T& x, T& y) {
                             const T mean = (a + b) / 2;
                             x = mean * mean * (cosine - sine);

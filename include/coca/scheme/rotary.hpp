@@ -11,12 +11,14 @@ namespace coca::inline v0 {
 
 /// RoPE attention (Su et al. 2021, equation 16):
 ///     score(m, n) = (R_m q_m) . (R_n k_n),
-/// a function of m - n, q_m and k_n. Keys are as wide as queries and come unrotated.
+/// a function of m - n, q_m and k_n. Keys are as wide as queries and come unrotated. R is Rope, or
+/// MultiRope for positions of several axes.
+template <class R = Rope>
 class Rotary : public SchemeDefaults {
  public:
-  explicit Rotary(Rope rope) : rope_(std::move(rope)) {}
+  explicit Rotary(R rope) : rope_(std::move(rope)) {}
 
-  const Rope& rope() const { return rope_; }
+  const R& rope() const { return rope_; }
 
   void check(Index query_dim) const {
     detail::require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
@@ -24,22 +26,23 @@ class Rotary : public SchemeDefaults {
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {
-    turn(q, at.position, phi);
+    turn(q, at, phi);
   }
   template <Real T>
   [[gnu::always_inline]] void map_key(std::span<const T> k, const Token& at,
                                       std::span<T> psi) const {
-    turn(k, at.position, psi);
+    turn(k, at, psi);
   }
   static constexpr TurnedKey turned_key = TurnedKey::whole;
 
  private:
   template <Real T>
-  [[gnu::always_inline]] void turn(std::span<const T> x, Position n, std::span<T> rotated) const {
-    rope_.map_pairs(n, x.data(), rotated.data(), turn_pair<T>);
+  [[gnu::always_inline]] void turn(std::span<const T> x, const Token& at,
+                                   std::span<T> rotated) const {
+    rope_.map_pairs(rope_.place(at.position, at.batch), x.data(), rotated.data(), turn_pair<T>);
   }
 
-  Rope rope_;
+  R rope_;
 };
 
 }  // namespace coca::inline v0

@@ -103,7 +103,7 @@ enum class TurnedKey {
 /// it, psi is taken of each key.
 template <class S>
 concept TurnsKeys = S::turned_key != TurnedKey::no&& requires(const S& scheme) {
-  scheme.rope().dim();
+  scheme.rope().template panel_turns<float>();
 };
 
 /// A scheme that changes scores one by one.

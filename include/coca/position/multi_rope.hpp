@@ -1,0 +1,158 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coca/core/error.hpp"
+#include "coca/core/scalar.hpp"
+#include "coca/core/view.hpp"
+#include "coca/position/rope.hpp"
+
+/// Positions of several axes: time, height and width of what is not text.
+namespace coca::inline v0 {
+
+/// Axis 0 for the first sections[0] pairs, axis 1 for the next sections[1], and so on: the mrope_section
+/// of Qwen2-VL (Wang et al. 2024, arXiv 2409.12191, section 2.1), and with two sections the rotation of
+/// images by row and column.
+inline std::vector<Index> axes_by_section(std::span<const Index> sections) {
+  std::vector<Index> axes;
+  for (std::size_t axis = 0; axis < sections.size(); ++axis) {
+    axes.insert(axes.end(), static_cast<std::size_t>(std::max<Index>(sections[axis], 0)),
+                static_cast<Index>(axis));
+  }
+  return axes;
+}
+
+/// Axes in turn, 0 1 2 0 1 2 ..., for as long as a section has pairs left, and axis 0 for the rest: the
+/// interleaved sections of Qwen3-VL.
+inline std::vector<Index> axes_in_turn(std::span<const Index> sections) {
+  const auto count = static_cast<Index>(sections.size());
+  std::vector<Index> axes(
+      static_cast<std::size_t>(std::accumulate(sections.begin(), sections.end(), Index{0})), 0);
+  for (Index axis = 1; axis < count; ++axis) {
+    const Index end = sections[static_cast<std::size_t>(axis)] * count;
+    for (Index j = axis; j < std::min(end, static_cast<Index>(axes.size())); j += count) {
+      axes[static_cast<std::size_t>(j)] = axis;
+    }
+  }
+  return axes;
+}
+
+/// A rope whose pairs each turn by the position of an axis of their own, for any scheme:
+/// `Rotary{MultiRope{...}}`, `CocaSlack{MultiRope{...}}`.
+///
+/// `ids` is [axes, batch or 1, tokens]: what stands at position n of the sequence (at place n, unless
+/// the call says otherwise) has ids(axis, batch, n). Behind the last of them all axes go on from one
+/// more than the largest id of the sequence, as generated text does (mrope_position_deltas). The ids
+/// are copied. Copies of a MultiRope share them.
+/// Throws std::invalid_argument for another number of axes than turning pairs, and an axis that ids do
+/// not have.
+class MultiRope {
+ public:
+  static constexpr std::size_t kMostAxes = 4;
+
+  /// The positions of a token.
+  using Place = std::array<Position, kMostAxes>;
+
+  MultiRope(Rope rope, std::vector<Index> axes, View<const Position, 3> ids)
+      : rope_(std::move(rope)) {
+    detail::require_equal("axes.size", static_cast<Index>(axes.size()), rope_.rotary_dim() / 2,
+                          "rotary_dim / 2");
+    if (ids.shape[0] < 1 || ids.shape[0] > static_cast<Index>(kMostAxes)) {
+      detail::reject("ids.shape[0] (axes)", std::to_string(ids.shape[0]), "from 1 to 4");
+    }
+    for (const Index axis : axes) {
+      if (axis >= 0 && axis < ids.shape[0]) continue;
+      detail::reject("axes", std::to_string(axis),
+                     "from 0 to " + std::to_string(ids.shape[0] - 1) + ", as ids has them");
+    }
+    auto table = std::make_shared<Table>();
+    table->axes = std::move(axes);
+    table->used = ids.shape[0];
+    table->batches = ids.shape[1];
+    table->tokens = ids.shape[2];
+    for (Index b = 0; b < ids.shape[1]; ++b) {
+      Position largest = -1;
+      for (Index n = 0; n < ids.shape[2]; ++n) {
+        Place place{};
+        for (Index axis = 0; axis < ids.shape[0]; ++axis) {
+          place[static_cast<std::size_t>(axis)] = ids(axis, b, n);
+          largest = std::max(largest, ids(axis, b, n));
+        }
+        table->places.push_back(place);
+      }
+      table->next.push_back(largest + 1);
+    }
+    table_ = std::move(table);
+  }
+
+  Index dim() const { return rope_.dim(); }
+  Index rotary_dim() const { return rope_.rotary_dim(); }
+  double attention_factor() const { return rope_.attention_factor(); }
+  /// The rope that gives frequencies and layout.
+  const Rope& base() const { return rope_; }
+  std::pair<Index, Index> pair(Index j) const { return rope_.pair(j); }
+
+  /// Where what stands at position n of a sequence is.
+  Place place(Position n, Index batch) const {
+    const Index b = table_->batches == 1 ? 0 : batch;
+    Place all;
+    if (n < 0) {
+      all.fill(n);
+    } else if (n >= table_->tokens) {
+      all.fill(table_->next[static_cast<std::size_t>(b)] + (n - table_->tokens));
+    } else {
+      all = table_->places[static_cast<std::size_t>(b * table_->tokens + n)];
+    }
+    return all;
+  }
+
+  /// As those of Rope.
+  template <Real T, class F>
+  void map_pairs(const Place& at, const T* from, T* to, const F& f) const {
+    rope_.map_pairs_by(angles_of<T>(at), from, to, f);
+  }
+  template <Real T, class F>
+  void map_halves(const Place& at, const T* from, T* to, const F& f) const {
+    rope_.map_halves_by(angles_of<T>(at), from, to, f);
+  }
+
+ private:
+  struct Table {
+    std::vector<Index> axes;  ///< of each turning pair
+    Index used = 0;           ///< axes that there are
+    Index batches = 0;
+    Index tokens = 0;
+    std::vector<Place> places;    ///< [batches, tokens]
+    std::vector<Position> next;  ///< the position of the first token behind those
+  };
+
+  template <Real T>
+  auto angles_of(const Place& at) const {
+    return [this, at](Index begin, Index count, T* cosines, T* sines) {
+      constexpr Index most = 64;  // pairs are asked for so many at a time
+      T some_cosines[most];
+      T some_sines[most];
+      rope_.cos_sin(at[0], begin, count, cosines, sines);
+      for (Index axis = 1; axis < table_->used; ++axis) {
+        rope_.cos_sin(at[static_cast<std::size_t>(axis)], begin, count, some_cosines, some_sines);
+        for (Index i = 0; i < count; ++i) {
+          if (table_->axes[static_cast<std::size_t>(begin + i)] != axis) continue;
+          cosines[i] = some_cosines[i];
+          sines[i] = some_sines[i];
+        }
+      }
+    };
+  }
+
+  Rope rope_;
+  std::shared_ptr<const Table> table_;
+};
+
+}  // namespace coca::inline v0
