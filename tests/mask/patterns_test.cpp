@@ -21,6 +21,16 @@ bool sees(const auto& mask, Index query, Index key) {
 
 }  // namespace
 
+TEST_CASE("the patterns are masks, by themselves and together", "[mask]") {
+  STATIC_REQUIRE(coca::Mask<coca::SinkTokens>);
+  STATIC_REQUIRE(coca::Mask<coca::DilatedWindow>);
+  STATIC_REQUIRE(coca::Mask<coca::GlobalTokens>);
+  STATIC_REQUIRE(coca::Mask<coca::BlockSparse>);
+  STATIC_REQUIRE(coca::Mask<coca::Documents>);
+  STATIC_REQUIRE(coca::Mask<decltype(coca::SinkTokens{4} | coca::SlidingWindow{9, 0})>);
+  STATIC_REQUIRE(coca::Mask<decltype(coca::Causal{} & coca::GlobalTokens{{}})>);
+}
+
 TEST_CASE("either of two masks shows a key", "[mask]") {
   const auto lambda = coca::Causal{} & (coca::SinkTokens{4} | coca::SlidingWindow{9, 0});
   for (Index query = 0; query < 40; ++query) {

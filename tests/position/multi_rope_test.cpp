@@ -77,8 +77,9 @@ TEST_CASE("every pair turns by its axis, in attention", "[position]") {
       for (Index n = 0; n < tokens; ++n) {
         for (Index h = 0; h < all.shape[2]; ++h) {
           for (Index j = 0; j < 8; ++j) {
-            const double angle = static_cast<double>(view(axes[static_cast<std::size_t>(j)], b, n)) *
-                                 rope.inv_freq()[static_cast<std::size_t>(j)];
+            const double angle =
+                static_cast<double>(view(axes[static_cast<std::size_t>(j)], b, n)) *
+                rope.inv_freq()[static_cast<std::size_t>(j)];
             double& x_first = all(b, n, h, j);
             double& x_second = all(b, n, h, 8 + j);
             const double first = x_first * std::cos(angle) - x_second * std::sin(angle);
@@ -115,7 +116,8 @@ TEST_CASE("wrong axes are named", "[position]") {
   const std::vector<Position> ids(3 * 4);
   const coca::View<const Position, 3> view(ids.data(), {3, 1, 4});
   const Rope rope({.dim = 4});
-  CHECK_THROWS_WITH(MultiRope(rope, {0}, view), "coca: axes.size is 1, expected 2 (rotary_dim / 2)");
+  CHECK_THROWS_WITH(MultiRope(rope, {0}, view),
+                    "coca: axes.size is 1, expected 2 (rotary_dim / 2)");
   CHECK_THROWS_WITH(MultiRope(rope, {0, 3}, view),
                     "coca: axes is 3, expected from 0 to 2, as ids has them");
   CHECK_THROWS_WITH(MultiRope(rope, {0, 0}, {ids.data(), {6, 1, 2}}),

@@ -15,7 +15,7 @@ namespace coca::inline v0 {
 class DilatedWindow : public MaskDefaults {
  public:
   DilatedWindow(Index left, Index right, Index dilation)
-      : reach_((check(dilation), reach(left, dilation)), reach(right, dilation)),
+      : reach_((check_dilation(dilation), reach(left, dilation)), reach(right, dilation)),
         dilation_(dilation) {}
 
   Coverage classify(const MaskTile& tile) const {
@@ -27,7 +27,7 @@ class DilatedWindow : public MaskDefaults {
   }
 
  private:
-  static void check(Index dilation) {
+  static void check_dilation(Index dilation) {
     if (dilation < 1)
       detail::reject("window.dilation", std::to_string(dilation), "1 or more tokens");
   }

@@ -129,7 +129,7 @@ class MultiRope {
     Index used = 0;           ///< axes that there are
     Index batches = 0;
     Index tokens = 0;
-    std::vector<Place> places;    ///< [batches, tokens]
+    std::vector<Place> places;   ///< [batches, tokens]
     std::vector<Position> next;  ///< the position of the first token behind those
   };
 
