@@ -57,12 +57,17 @@ TEST_CASE("ALiBi is a bias that falls with the distance", "[mask]") {
   const coca::Alibi alibi(3);
   // Scores of up to 4 and biases of up to 150: a weight is off by so much of its own.
   const double score = 160.0;
+  struct Lengths {
+    Index queries, keys;
+  };
   for (const double soft_cap : {0.0, 0.7}) {
-    for (const auto& [queries, keys] : {std::pair<Index, Index>{150, 150}, {7, 130}, {130, 9}}) {
-      INFO("cap " << soft_cap << ", " << queries << " queries, " << keys << " keys");
+    for (const Lengths& length : {Lengths{150, 150}, Lengths{7, 130}, Lengths{130, 9}}) {
+      INFO("cap " << soft_cap << ", " << length.queries << " queries, " << length.keys << " keys");
       const auto check = [&](const auto& mask) {
-        CHECK(difference<float>(mask, queries, keys, soft_cap) <= 8.0 * score * kUnit<float>);
-        CHECK(difference<double>(mask, queries, keys, soft_cap) <= 8.0 * score * kUnit<double>);
+        CHECK(difference<float>(mask, length.queries, length.keys, soft_cap) <=
+              8.0 * score * kUnit<float>);
+        CHECK(difference<double>(mask, length.queries, length.keys, soft_cap) <=
+              8.0 * score * kUnit<double>);
       };
       check(alibi);
       check(coca::Causal{} & alibi);

@@ -28,8 +28,7 @@ class BlockSparse : public MaskDefaults {
       if (key < 0) detail::reject("blocks.key", std::to_string(key), "0 or more");
     }
     std::ranges::sort(blocks_);
-    const auto [first, last] = std::ranges::unique(blocks_);
-    blocks_.erase(first, last);
+    blocks_.erase(std::unique(blocks_.begin(), blocks_.end()), blocks_.end());
   }
 
   Coverage classify(const MaskTile& tile) const {

@@ -18,8 +18,7 @@ class GlobalTokens : public MaskDefaults {
  public:
   explicit GlobalTokens(std::vector<Position> positions) : positions_(std::move(positions)) {
     std::ranges::sort(positions_);
-    const auto [first, last] = std::ranges::unique(positions_);
-    positions_.erase(first, last);
+    positions_.erase(std::unique(positions_.begin(), positions_.end()), positions_.end());
     if (!positions_.empty() && positions_.front() < 0) {
       detail::reject("global.positions", std::to_string(positions_.front()), "0 or more");
     }
