@@ -15,8 +15,7 @@ namespace coca::inline v0 {
 class DilatedWindow : public MaskDefaults {
  public:
   DilatedWindow(Index left, Index right, Index dilation)
-      : reach_((check_dilation(dilation), reach(left, dilation)), reach(right, dilation)),
-        dilation_(dilation) {}
+      : reach_(reach(left, dilation), reach(right, dilation)), dilation_(dilation) {}
 
   Coverage classify(const MaskTile& tile) const {
     const Coverage within = reach_.classify(tile);
@@ -27,12 +26,11 @@ class DilatedWindow : public MaskDefaults {
   }
 
  private:
-  static void check_dilation(Index dilation) {
-    if (dilation < 1)
-      detail::reject("window.dilation", std::to_string(dilation), "1 or more tokens");
-  }
   /// How far a side reaches; one that overflows has no end.
   static Index reach(Index side, Index dilation) {
+    if (dilation < 1) {
+      detail::reject("window.dilation", std::to_string(dilation), "1 or more tokens");
+    }
     return side > SlidingWindow::unlimited / dilation ? SlidingWindow::unlimited : side * dilation;
   }
 
