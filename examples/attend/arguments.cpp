@@ -13,11 +13,12 @@ namespace {
 /// What each flag allows but all of them together do not: a flag that would change nothing, or a
 /// file that would be written twice, is a slip of the hand.
 void check_together(const CLI::App& app, const Arguments& a) {
+  const auto named = [&](const std::string& mask) {
+    return std::count(a.masks.begin(), a.masks.end(), mask) > 0 ||
+           std::count(a.any_masks.begin(), a.any_masks.end(), mask) > 0;
+  };
   const auto for_mask = [&](const std::string& flag, const std::string& mask) {
-    const auto named = [&](const std::vector<std::string>& masks) {
-      return std::count(masks.begin(), masks.end(), mask) > 0;
-    };
-    if (app.count(flag) == 0 || named(a.masks) || named(a.any_masks)) return;
+    if (app.count(flag) == 0 || named(mask)) return;
     throw CLI::ValidationError(flag, "goes with --mask " + mask);
   };
   for_mask("--causal-offset", "causal");
@@ -31,11 +32,8 @@ void check_together(const CLI::App& app, const Arguments& a) {
   for_mask("--blocks", "blocks");
   for_mask("--block-size", "blocks");
   const auto with_flag = [&](const std::string& mask, const std::string& flag) {
-    const bool named = std::count(a.masks.begin(), a.masks.end(), mask) +
-                           std::count(a.any_masks.begin(), a.any_masks.end(), mask) >
-                       0;
-    if (named && app.count(flag) == 0)
-      throw CLI::ValidationError("--mask " + mask, "needs " + flag);
+    if (!named(mask) || app.count(flag) > 0) return;
+    throw CLI::ValidationError("--mask " + mask, "needs " + flag);
   };
   with_flag("sinks", "--sink-tokens");
   with_flag("global", "--global-tokens");
