@@ -172,7 +172,7 @@ struct NarrowEngine {
 #define COCA_TARGET_NAMESPACE baseline16
 #define COCA_TARGET_BYTES 16
 #endif
-#if defined(__AVX2__) && defined(__F16C__) && COCA_TARGET_BYTES == 32
+#if COCA_TARGET_BYTES == 64 || (COCA_TARGET_BYTES == 32 && defined(__AVX2__) && defined(__F16C__))
 #define COCA_TARGET_INTRINSICS
 #endif
 namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
@@ -209,6 +209,7 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx512
 #define COCA_TARGET_BYTES 64
+#define COCA_TARGET_INTRINSICS
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
