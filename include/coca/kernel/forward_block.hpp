@@ -227,8 +227,9 @@ class ForwardBlock {
     hide(rows, last, to);
     engine_.softmax(buffers_.scores + from, rows, to - from, buffers_.maxima + row, sums_of(row),
                     widths_.sums);
-    operands_.add_values(row, rows, first, last);
+    // Before the weights may be rounded in their place.
     if (!operands_.values_finite()) add_non_finite(row, rows, block, first, last);
+    operands_.add_values(row, rows, first, last);
   }
 
   const Call& call_;
