@@ -181,6 +181,18 @@ class QueryRows {
     return {first, static_cast<std::size_t>(count)};
   }
 
+  T sink_of(Index head) const {
+    return std::visit(
+        [&](const auto& sinks) {
+          if constexpr (requires { sinks(head); }) {
+            return static_cast<T>(sinks(head));
+          } else {
+            return kMinusInfinity<T>;
+          }
+        },
+        call_.options.sinks);
+  }
+
   const Call& call_;
   const TileEngine<T>& engine_;
   const NarrowEngine& narrow_;
@@ -197,18 +209,6 @@ class QueryRows {
  private:
   /// How many queries ahead of its use a row of them is asked for.
   static constexpr Index kQueriesAhead = 8;
-
-  T sink_of(Index head) const {
-    return std::visit(
-        [&](const auto& sinks) {
-          if constexpr (requires { sinks(head); }) {
-            return static_cast<T>(sinks(head));
-          } else {
-            return kMinusInfinity<T>;
-          }
-        },
-        call_.options.sinks);
-  }
 };
 
 }  // namespace coca::inline v0::detail

@@ -90,6 +90,34 @@ struct PanelFunctions {
   TurnFunctions<T> halves;
 };
 
+/// What the backward pass does beyond that. Rows lie as far apart as each call says; columns are whole
+/// vectors.
+template <Real T>
+struct GradientFunctions {
+  /// c[rows x first .. last] = a[rows x depth] . panels^T, as TileEngine::scores.
+  void (*multiply_keys)(const T* a, Index a_stride, const T* panels, T* c, Index c_stride,
+                        Index rows, Index first, Index last, Index depth);
+  /// c[rows x columns] += a[rows x depth] . b[depth x columns].
+  void (*add_product)(const T* a, Index a_stride, const T* b, Index b_stride, T* c, Index c_stride,
+                      Index rows, Index columns, Index depth);
+  /// c[rows x columns] += a[depth x rows]^T . b[depth x columns].
+  void (*add_transposed)(const T* a, Index a_stride, const T* b, Index b_stride, T* c,
+                         Index c_stride, Index rows, Index columns, Index depth);
+
+  /// With p = 2^(score - shift) of the row: scores become p, products become p (product - mean);
+  /// where a score is -inf, both become 0 whatever else there is.
+  void (*weigh)(T* scores, T* products, Index stride, Index rows, Index count, const T* shifts,
+                const T* means);
+  /// derivatives[count] (*)= 1 - (inverse * score)^2: `first` does not look at what was there.
+  void (*derive_soft_cap)(const T* scores, T* derivatives, Index count, T inverse, bool first);
+  /// x *= factors.
+  void (*multiply)(T* x, const T* factors, Index stride, Index rows, Index count);
+
+  /// Of any count.
+  T (*dot)(const T* x, const T* y, Index count);
+  bool (*all_finite)(const T* x, Index count);
+};
+
 /// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
 /// sums `columns + vector`: behind the sums of the value columns, a row has one vector of partial
 /// sums of its weights, which comes onto a new maximum with them.
@@ -146,6 +174,8 @@ struct TileEngine {
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+
+  GradientFunctions<T> gradients;
 };
 
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
