@@ -258,8 +258,8 @@ void attention_backward(DQ&& dq, DK&& dk, DV&& dv, const DOut& dout, const Q& q,
 }
 
 /// Bytes of work memory that suffice for a call with these tensors, scheme and device: for each sequence
-/// and key head that is worked on at a time, sums as wide as phi for all of its rows, and as psi and a
-/// value for all of its keys; and for each thread about 2 MiB. Only shapes are looked at. Throws
+/// and key head that is worked on at a time, twice phi and a row of dout for all of its queries, and twice
+/// psi and a value for all of its keys; and for each thread two blocks of 128 keys and three tiles. Only shapes are looked at. Throws
 /// std::invalid_argument for shapes that do not fit together.
 template <TensorLike Q, TensorLike K, TensorLike V, class S, class D = Eigen::DefaultDevice>
 std::size_t backward_workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
@@ -274,14 +274,15 @@ std::size_t backward_workspace_bytes(const Q& q, const K& k, const V& v, const S
                                  keys.shape[3]);
   const int threads = thread_count(device);
   const auto bytes = [&](bool one_by_one) {
-    return BackwardPlan(sequences, shape, widths, threads, threads, one_by_one).bytes(widths);
+    const BackwardPlan plan(sequences, shape, widths, threads, threads, one_by_one);
+    return plan.bytes(widths, plan.most_workers());
   };
-  // Sinks' gradients, by blocks of queries, and either way of sharing out the work.
-  const BackwardPlan plan(sequences, shape, widths, threads, threads, false);
-  const auto sinks =
-      static_cast<std::size_t>(shape.batch * shape.query_heads * plan.cut().count()) *
-      sizeof(double);
-  return std::max(bytes(false), bytes(true)) + aligned_bytes(sinks) + kAlignment - 1;
+  // Whatever gradients are asked for: those of sinks are kept by blocks of queries, and those of biases may
+  // forbid one way of sharing out the work.
+  const Index sinks =
+      shape.batch * shape.query_heads * BackwardCut(shape.queries, shape.keys).count();
+  return std::max(bytes(false), bytes(true)) +
+         aligned_bytes(static_cast<std::size_t>(sinks) * sizeof(double)) + kAlignment - 1;
 }
 
 }  // namespace coca::inline v0

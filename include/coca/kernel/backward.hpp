@@ -16,16 +16,15 @@
 /// The backward pass, streaming as FlashAttention-2 does (Dao 2023, arXiv 2307.08691, algorithm 2): no
 /// score is kept, all are computed again from the log-sum-exp of their row.
 ///
-///     D = dout . out                                       rows
-///     for each cell of queries and keys:
-///       load rows:  Q = factor * phi(q), dO
+///     load:   Q = factor * phi(q), dO, D = dout . out, K = psi(k)
+///     for each cell of queries and keys, in steps:
 ///       for each block of keys:
-///         load:     K = psi(k) in rows and panels, V in panels
+///         pack:  K and V in panels of keys
 ///         for each tile of rows that sees any of them:
 ///           S = Q K^T;  S = mask(cap(logit(S)));  P = 2^(S - lse)
 ///           dP = dO V^T;  dS = P (dP - D) S'
 ///           dPhi += dS K;  dV += P^T dO;  dPsi += dS^T Q
-///     dq = phi'^T dPhi, dk = psi'^T dPsi                   adjoints, once a token
+///     store:  dq = phi'^T dPhi, dk = psi'^T dPsi, dv
 ///
 /// The rows of an item are those of the forward kernel. Sums are as long as the sequence and are added
 /// to in an order that its length alone gives.
@@ -38,12 +37,13 @@ class BackwardItem {
   using T = typename Call::Number;
 
   BackwardItem(const Call& call, const TileEngine<T>& engine, const BackwardWidths<T>& widths,
-               const BackwardPlan& plan, const GradientSums<T>& sums, Index number, double* sinks)
+               const BackwardPlan& plan, const BackwardSequence<T>& memory, Index number,
+               double* sinks)
       : call_(call),
         engine_(engine),
         widths_(widths),
         plan_(plan),
-        sums_(sums),
+        memory_(memory),
         sequence_(call.sequences(number / call.shape.key_heads)),
         key_head_(number % call.shape.key_heads),
         sinks_(sinks) {}
@@ -51,8 +51,9 @@ class BackwardItem {
   /// Queries and keys of one number of block, before all cells ...
   void begin(Index block, const BackwardBuffers<T>& buffers) const {
     const auto rows = block_of(block, buffers);
-    rows.operands().begin_rows(sinks_ == nullptr ? nullptr : sinks_ + block * call_.group());
-    rows.operands().begin_keys(plan_.cut().first_key(block), plan_.cut().first_key(block + 1));
+    rows.operands().load_rows(rows.phi_factor(),
+                              sinks_ == nullptr ? nullptr : sinks_ + block * call_.group());
+    rows.operands().load_keys(plan_.cut().first_key(block), plan_.cut().first_key(block + 1));
   }
   /// ... and after them.
   void finish(Index block, const BackwardBuffers<T>& buffers) const {
@@ -63,15 +64,8 @@ class BackwardItem {
   }
   /// One cell of a step.
   void cell(Index step, Index block, const BackwardBuffers<T>& buffers) const {
-    const BackwardCut& cut = plan_.cut();
-    const ForwardItem rows = rows_of((block + step) % cut.count());
-    for (Index row = rows.begin; row < rows.end; row += plan_.block_rows()) {
-      ForwardItem some = rows;
-      some.begin = row;
-      some.end = std::min(row + plan_.block_rows(), rows.end);
-      BackwardBlock<Call>(call_, engine_, widths_, buffers, sums_, some)
-          .run(cut.first_key(block), cut.first_key(block + 1));
-    }
+    block_of((block + step) % plan_.cut().count(), buffers)
+        .run(plan_.cut().first_key(block), plan_.cut().first_key(block + 1));
   }
 
  private:
@@ -80,14 +74,14 @@ class BackwardItem {
             plan_.cut().first_query(block + 1) * call_.group()};
   }
   BackwardBlock<Call> block_of(Index block, const BackwardBuffers<T>& buffers) const {
-    return {call_, engine_, widths_, buffers, sums_, rows_of(block)};
+    return {call_, engine_, widths_, buffers, memory_, rows_of(block)};
   }
 
   const Call& call_;
   const TileEngine<T>& engine_;
   const BackwardWidths<T>& widths_;
   const BackwardPlan& plan_;
-  const GradientSums<T>& sums_;
+  const BackwardSequence<T>& memory_;
   Sequence sequence_;
   Index key_head_;
   double* sinks_;
@@ -145,26 +139,23 @@ void backward(const Call& call, const BackwardPlan& plan,
   const Index sink_count = sink_numbers(call, plan);
   const std::size_t sink_bytes =
       aligned_bytes(static_cast<std::size_t>(sink_count) * sizeof(double));
-  const std::size_t sums_bytes = plan.sums_bytes(widths);
-  const std::size_t buffer_bytes = plan.buffer_bytes(widths);
-  const auto workers = static_cast<std::size_t>(plan.workers());
-  std::byte* memory = work_memory(
-      call.options.workspace,
-      sink_bytes + sums_bytes * (plan.by_items() ? workers : 1) + buffer_bytes * workers);
+  const std::size_t buffer_bytes = BackwardBuffers<T>::bytes(widths);
+  std::byte* memory =
+      work_memory(call.options.workspace, sink_bytes + plan.bytes(widths, plan.workers()));
   clear_bias(call.more);
   double* sinks = sink_count == 0 ? nullptr : reinterpret_cast<double*>(memory);
   std::fill_n(sinks, sink_count, 0.0);
   memory += sink_bytes;
-  std::byte* const all_sums = memory + buffer_bytes * workers;
+  std::byte* const item_memory = memory + buffer_bytes * static_cast<std::size_t>(plan.workers());
 
   const auto with_buffers = [&](int worker, const auto& use) {
     Carver carver(memory + static_cast<std::size_t>(worker) * buffer_bytes);
-    use(BackwardBuffers<T>(carver, plan.block_rows(), widths));
+    use(BackwardBuffers<T>(carver, widths));
   };
   const auto with_item = [&](int place, Index number, const auto& use) {
-    Carver carver(all_sums + static_cast<std::size_t>(place) * sums_bytes);
-    const GradientSums<T> sums(carver, plan.rows(), plan.keys(), widths);
-    use(BackwardItem<Call>(call, engine, widths, plan, sums, number,
+    Carver carver(item_memory + static_cast<std::size_t>(place) * plan.item_bytes(widths));
+    const BackwardSequence<T> sequence(carver, plan.rows(), plan.keys(), widths);
+    use(BackwardItem<Call>(call, engine, widths, plan, sequence, number,
                            sinks == nullptr ? nullptr : sinks + number * blocks * call.group()));
   };
   if (plan.by_items()) {

@@ -26,15 +26,15 @@ class BackwardBlock {
 
  public:
   BackwardBlock(const Call& call, const TileEngine<T>& engine, const BackwardWidths<T>& widths,
-                const BackwardBuffers<T>& buffers, const GradientSums<T>& sums,
+                const BackwardBuffers<T>& buffers, const BackwardSequence<T>& memory,
                 const ForwardItem& item)
       : call_(call),
         engine_(engine.gradients),
         widths_(widths),
         buffers_(buffers),
-        sums_(sums),
+        memory_(memory),
         row_begin_(item.begin),
-        operands_(call, engine, widths, buffers, sums, item),
+        operands_(call, engine, widths, buffers, memory, item),
         scores_(call, engine, operands_) {}
 
   /// Parts of it know where others are.
@@ -48,15 +48,8 @@ class BackwardBlock {
 
   /// Adds what these rows and the keys first .. last give each other, in blocks of kTileKeys keys.
   void run(Index first_key, Index last_key) {
-    bool loaded = false;
     for (Index base = first_key; base < last_key; base += kTileKeys) {
-      const KeyBlock block{base, 0, std::min(kTileKeys, last_key - base)};
-      if (scores_.classify(0, operands_.rows(), base, base + block.end) == Coverage::empty) {
-        continue;
-      }
-      if (!loaded) operands_.load_rows(phi_factor());
-      loaded = true;
-      visit(block);
+      visit({base, 0, std::min(kTileKeys, last_key - base)});
     }
   }
 
@@ -65,14 +58,14 @@ class BackwardBlock {
   void visit(const KeyBlock& block) {
     bool loaded = false;
     const Index all = operands_.rows();
-    const Index tiles = (all + kGradientRows - 1) / kGradientRows;
+    const Index tiles = std::max<Index>((all + kGradientRows - 1) / kGradientRows, 1);
     const Index even = (all + tiles - 1) / tiles;
     const Index size = (even + kRowGroup - 1) / kRowGroup * kRowGroup;
     for (Index row = 0; row < all; row += size) {
       const Index rows = std::min(size, all - row);
       const Coverage coverage = scores_.classify(row, rows, block.base, block.base + block.end);
       if (coverage == Coverage::empty) continue;
-      if (!loaded) operands_.load_keys(block);
+      if (!loaded) operands_.pack_keys(block);
       loaded = true;
       if (coverage == Coverage::full) {
         visit_full_tile(row, rows, block);
@@ -125,12 +118,13 @@ class BackwardBlock {
   /// S = Q K^T and dP = dO V^T of rows r .. r + count of the tile at `row`.
   void multiply(Index row, Index r, Index count, const KeyRange& keys) const {
     const auto [first, last] = scores_.whole_vectors(keys);
-    engine_.multiply_keys(buffers_.phi + (row + r) * widths_.phi_stride, widths_.phi_stride,
-                          buffers_.key_panels, buffers_.scores + r * kStride, kStride, count, first,
-                          last, widths_.score);
-    engine_.multiply_keys(buffers_.dout + (row + r) * widths_.value_stride, widths_.value_stride,
-                          buffers_.value_panels, buffers_.products + r * kStride, kStride, count,
-                          first, last, widths_.value);
+    engine_.multiply_keys(memory_.phi + (row_begin_ + row + r) * widths_.phi_stride,
+                          widths_.phi_stride, buffers_.key_panels, buffers_.scores + r * kStride,
+                          kStride, count, first, last, widths_.score);
+    engine_.multiply_keys(memory_.dout + (row_begin_ + row + r) * widths_.value_stride,
+                          widths_.value_stride, buffers_.value_panels,
+                          buffers_.products + r * kStride, kStride, count, first, last,
+                          widths_.value);
   }
 
   /// P = 2^(S - lse), dS = P (dP - D), and dPhi += dS Psi, of the same rows.
@@ -139,27 +133,27 @@ class BackwardBlock {
     const Index at = row_begin_ + row + r;
     T* changes = buffers_.products + r * kStride;
     engine_.weigh(buffers_.scores + r * kStride + first, changes + first, kStride, count,
-                  last - first, sums_.shifts + at, sums_.means + at);
+                  last - first, memory_.shifts + at, memory_.means + at);
     add_bias(row + r, count, block.base, keys, changes);
     if (scores_.bends()) {
       engine_.multiply(changes + first, buffers_.derivatives + r * kStride + first, kStride, count,
                        last - first);
     }
-    T* dphi = sums_.dphi + at * widths_.phi_stride;
+    T* dphi = memory_.dphi + at * widths_.phi_stride;
     for_each_run(
-        buffers_.finite_keys, keys.first, keys.last,
+        memory_.finite_keys + block.base, keys.first, keys.last,
         [&](Index key, Index end) {
-          engine_.add_product(changes + key, kStride, buffers_.psi + key * widths_.phi_stride,
-                              widths_.phi_stride, dphi, widths_.phi_stride, count, widths_.phi,
-                              end - key);
+          engine_.add_product(
+              changes + key, kStride, memory_.psi + (block.base + key) * widths_.phi_stride,
+              widths_.phi_stride, dphi, widths_.phi_stride, count, widths_.phi, end - key);
         },
         [&](Index key) {
           for (Index i = 0; i < count; ++i) {
             if (changes[i * kStride + key] == T(0)) continue;
             engine_.add_product(changes + i * kStride + key, kStride,
-                                buffers_.psi + key * widths_.phi_stride, widths_.phi_stride,
-                                dphi + i * widths_.phi_stride, widths_.phi_stride, 1, widths_.phi,
-                                1);
+                                memory_.psi + (block.base + key) * widths_.phi_stride,
+                                widths_.phi_stride, dphi + i * widths_.phi_stride,
+                                widths_.phi_stride, 1, widths_.phi, 1);
           }
         });
   }
@@ -169,23 +163,23 @@ class BackwardBlock {
     const auto add = [&](const T* weights, const T* rows, Index stride, T* sums, Index columns) {
       T* to = sums + (block.base + keys.first) * stride;
       for_each_run(
-          buffers_.finite_rows + row, begin, end,
+          memory_.finite_rows + row_begin_ + row, begin, end,
           [&](Index r, Index last) {
             engine_.add_transposed(weights + r * kStride + keys.first, kStride,
-                                   rows + (row + r) * stride, stride, to, stride,
+                                   rows + (row_begin_ + row + r) * stride, stride, to, stride,
                                    keys.last - keys.first, columns, last - r);
           },
           [&](Index r) {
             for (Index key = keys.first; key < keys.last; ++key) {
               if (weights[r * kStride + key] == T(0)) continue;
               engine_.add_transposed(weights + r * kStride + key, kStride,
-                                     rows + (row + r) * stride, stride,
+                                     rows + (row_begin_ + row + r) * stride, stride,
                                      to + (key - keys.first) * stride, stride, 1, columns, 1);
             }
           });
     };
-    add(buffers_.scores, buffers_.dout, widths_.value_stride, sums_.dv, widths_.sums);
-    add(buffers_.products, buffers_.phi, widths_.phi_stride, sums_.dpsi, widths_.phi);
+    add(buffers_.scores, memory_.dout, widths_.value_stride, memory_.dv, widths_.sums);
+    add(buffers_.products, memory_.phi, widths_.phi_stride, memory_.dpsi, widths_.phi);
   }
 
   /// Calls finite(begin, end) for the runs of what is finite, and other(i) for what is not, in order:
@@ -227,7 +221,7 @@ class BackwardBlock {
   const GradientFunctions<T>& engine_;
   const BackwardWidths<T>& widths_;
   const BackwardBuffers<T>& buffers_;
-  const GradientSums<T>& sums_;
+  const BackwardSequence<T>& memory_;
   Index row_begin_;
   BackwardOperands<Call> operands_;
   TileScores<Call, BackwardOperands<Call>, kStride, true> scores_;

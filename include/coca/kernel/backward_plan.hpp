@@ -43,25 +43,35 @@ struct BackwardWidths : ForwardWidths {
         value_stride(odd_lines<T>(sums)) {}
 };
 
-/// Sums of a whole sequence and key head, as long as those are.
+/// One item, a sequence and key head: its operands, mapped once, and sums, as long as the sequence.
 template <Real T>
-struct GradientSums {
-  T* dphi;    ///< rows x phi_stride
-  T* dpsi;    ///< keys x phi_stride
-  T* dv;      ///< keys x value_stride
-  T* shifts;  ///< rows: lse in base 2, or 0 where nothing is seen
-  T* means;   ///< rows: dout . out
+struct BackwardSequence {
+  T* phi;             ///< rows x phi_stride, scaled
+  T* dphi;            ///< rows x phi_stride
+  T* dout;            ///< rows x value_stride
+  T* shifts;          ///< rows: lse in base 2, or 0 where nothing is seen
+  T* means;           ///< rows: dout . out
+  bool* finite_rows;  ///< rows: whether phi and dout are
+  T* psi;             ///< keys x phi_stride
+  T* dpsi;            ///< keys x phi_stride
+  T* dv;              ///< keys x value_stride
+  bool* finite_keys;  ///< keys: whether psi is
 
-  GradientSums(Carver& carver, Index rows, Index keys, const BackwardWidths<T>& widths)
-      : dphi(carver.take<T>(rows * widths.phi_stride)),
+  BackwardSequence(Carver& carver, Index rows, Index keys, const BackwardWidths<T>& widths)
+      : phi(carver.take<T>(rows * widths.phi_stride)),
+        dphi(carver.take<T>(rows * widths.phi_stride)),
+        dout(carver.take<T>(rows * widths.value_stride)),
+        shifts(carver.take<T>(rows)),
+        means(carver.take<T>(rows)),
+        finite_rows(carver.take<bool>(rows)),
+        psi(carver.take<T>(keys * widths.phi_stride)),
         dpsi(carver.take<T>(keys * widths.phi_stride)),
         dv(carver.take<T>(keys * widths.value_stride)),
-        shifts(carver.take<T>(rows)),
-        means(carver.take<T>(rows)) {}
+        finite_keys(carver.take<bool>(keys)) {}
 
   static std::size_t bytes(Index rows, Index keys, const BackwardWidths<T>& widths) {
     Carver measure;
-    GradientSums(measure, rows, keys, widths);
+    BackwardSequence(measure, rows, keys, widths);
     return measure.bytes();
   }
 };
@@ -69,27 +79,17 @@ struct GradientSums {
 /// One worker's memory, of a size that does not depend on the length of the sequence.
 template <Real T>
 struct BackwardBuffers {
-  T* phi;             ///< rows x phi_stride, scaled
-  T* dout;            ///< rows x value_stride
-  bool* finite_rows;  ///< rows: whether phi and dout are
-  T* psi;             ///< kTileKeys x phi_stride
-  bool* finite_keys;  ///< kTileKeys: whether psi is
-  T* key_panels;      ///< kTileKeys x score
-  T* value_panels;    ///< kTileKeys x value, values packed as keys are
-  T* value_rows;      ///< kPackKeys x value, before they become panels
-  T* scores;          ///< kGradientRows x kTileStride: scores, then weights
-  T* products;        ///< dout . v, then the gradients of scores
-  T* derivatives;     ///< of scores by phi . psi, where they bend
-  T* token;           ///< one of any operand ...
-  T* other_token;     ///< ... and another
+  T* key_panels;    ///< kTileKeys x score
+  T* value_panels;  ///< kTileKeys x value, values packed as keys are
+  T* value_rows;    ///< kPackKeys x value, before they become panels
+  T* scores;        ///< kGradientRows x kTileStride: scores, then weights
+  T* products;      ///< dout . v, then the gradients of scores
+  T* derivatives;   ///< of scores by phi . psi, where they bend
+  T* token;         ///< one of any operand ...
+  T* other_token;   ///< ... and another
 
-  BackwardBuffers(Carver& carver, Index rows, const BackwardWidths<T>& widths)
-      : phi(carver.take<T>(rows * widths.phi_stride)),
-        dout(carver.take<T>(rows * widths.value_stride)),
-        finite_rows(carver.take<bool>(rows)),
-        psi(carver.take<T>(kTileKeys * widths.phi_stride)),
-        finite_keys(carver.take<bool>(kTileKeys)),
-        key_panels(carver.take<T>(kTileKeys * widths.score)),
+  BackwardBuffers(Carver& carver, const BackwardWidths<T>& widths)
+      : key_panels(carver.take<T>(kTileKeys * widths.score)),
         value_panels(carver.take<T>(kTileKeys * widths.value)),
         value_rows(carver.take<T>(kPackKeys * widths.value)),
         scores(carver.take<T>(kGradientRows * kTileStride<T>)),
@@ -98,9 +98,9 @@ struct BackwardBuffers {
         token(carver.take<T>(widths.token)),
         other_token(carver.take<T>(widths.token)) {}
 
-  static std::size_t bytes(Index rows, const BackwardWidths<T>& widths) {
+  static std::size_t bytes(const BackwardWidths<T>& widths) {
     Carver measure;
-    BackwardBuffers(measure, rows, widths);
+    BackwardBuffers(measure, widths);
     return measure.bytes();
   }
 };
@@ -122,7 +122,7 @@ class BackwardCut {
   Index first_key(Index block) const { return std::min(block * key_size_, keys_); }
 
  private:
-  /// A block of keys is packed, and one of queries loaded, for each cell: fewer rows would not pay it.
+  /// Keys are packed for each cell: fewer rows would not pay it.
   static constexpr Index kBlockTokens = 512;
   static constexpr Index kMostBlocks = 16;
 
@@ -150,10 +150,6 @@ class BackwardPlan {
     const Index blocks = cut_.count();
     by_items_ = !one_by_one && turns(items_) * blocks <= items_ * turns(blocks);
 
-    const Index row_bytes = (widths.phi_stride + widths.value_stride) * Index{sizeof(T)};
-    const Index most = std::max<Index>(kBlockBytes / row_bytes / kGradientRows, 2) * kGradientRows;
-    block_rows_ = std::clamp<Index>(rows_, 1, most);
-
     most_workers_ = static_cast<int>(std::clamp<Index>(by_items_ ? items_ : blocks, 1, threads));
     const double operations = 10.0 * static_cast<double>(items_) * static_cast<double>(rows_) *
                               static_cast<double>(keys_) * static_cast<double>(widths.score);
@@ -165,28 +161,22 @@ class BackwardPlan {
   const BackwardCut& cut() const { return cut_; }
   bool by_items() const { return by_items_; }
   int workers() const { return workers_; }
+  /// On such a device, whoever calls and however little there is to do.
+  int most_workers() const { return most_workers_; }
   Index rows() const { return rows_; }
   Index keys() const { return keys_; }
-  /// Rows that a worker loads at a time.
-  Index block_rows() const { return block_rows_; }
-
   template <Real T>
-  std::size_t sums_bytes(const BackwardWidths<T>& widths) const {
-    return GradientSums<T>::bytes(rows_, keys_, widths);
+  std::size_t item_bytes(const BackwardWidths<T>& widths) const {
+    return BackwardSequence<T>::bytes(rows_, keys_, widths);
   }
+  /// For the memory of so many workers.
   template <Real T>
-  std::size_t buffer_bytes(const BackwardWidths<T>& widths) const {
-    return BackwardBuffers<T>::bytes(block_rows_, widths);
-  }
-  /// Of all workers there may be.
-  template <Real T>
-  std::size_t bytes(const BackwardWidths<T>& widths) const {
-    const auto workers = static_cast<std::size_t>(most_workers_);
-    return sums_bytes(widths) * (by_items_ ? workers : 1) + buffer_bytes(widths) * workers;
+  std::size_t bytes(const BackwardWidths<T>& widths, int workers) const {
+    const auto count = static_cast<std::size_t>(workers);
+    return item_bytes(widths) * (by_items_ ? count : 1) + BackwardBuffers<T>::bytes(widths) * count;
   }
 
  private:
-  static constexpr Index kBlockBytes = Index{1} << 20;
   static constexpr double kWorthAThread = 2e6;  ///< operations, as in ForwardPlan
 
   Index items_;
@@ -194,7 +184,6 @@ class BackwardPlan {
   Index keys_;
   BackwardCut cut_;
   bool by_items_;
-  Index block_rows_;
   int most_workers_;
   int workers_;
 };

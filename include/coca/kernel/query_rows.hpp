@@ -176,6 +176,9 @@ class QueryRows {
   }
 
  protected:
+  /// How many queries ahead of its use a row of them is asked for.
+  static constexpr Index kQueriesAhead = 8;
+
   template <class X>
   static std::span<X> span(X* first, Index count) {
     return {first, static_cast<std::size_t>(count)};
@@ -205,10 +208,6 @@ class QueryRows {
   Index group_;
   Index row_begin_;
   Index rows_;
-
- private:
-  /// How many queries ahead of its use a row of them is asked for.
-  static constexpr Index kQueriesAhead = 8;
 };
 
 }  // namespace coca::inline v0::detail
