@@ -90,10 +90,10 @@ struct PanelFunctions {
   TurnFunctions<T> halves;
 };
 
-/// The products of a tile whose operands are bfloat16, two numbers in the place of a T, which is float: pairs of
-/// coordinates of queries and keys, pairs of keys of weights and values. Only where the processor
-/// multiplies pairs. `depth`, `first_key` and `keys` of the products count pairs; else they, and how
-/// keys are packed, are those of TileEngine.
+/// The products of a tile whose operands are bfloat16, two of them in the place of a T, which is float:
+/// pairs of coordinates of queries and keys, pairs of keys of weights and values. Only where the
+/// processor multiplies pairs. `depth`, `first_key` and `keys` of the products count pairs; else they,
+/// and how keys are packed, are those of TileEngine.
 template <Real T>
 struct Bfloat16Functions {
   /// to = from, rounded to nearest, ties to even, and a 0 behind an odd count. May be in place.
@@ -111,6 +111,34 @@ struct Bfloat16Functions {
 
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
+};
+
+/// What the backward pass does beyond that. Rows lie as far apart as each call says; columns are whole
+/// vectors.
+template <Real T>
+struct GradientFunctions {
+  /// c[rows x first .. last] = a[rows x depth] . panels^T, as TileEngine::scores.
+  void (*multiply_keys)(const T* a, Index a_stride, const T* panels, T* c, Index c_stride,
+                        Index rows, Index first, Index last, Index depth);
+  /// c[rows x columns] += a[rows x depth] . b[depth x columns].
+  void (*add_product)(const T* a, Index a_stride, const T* b, Index b_stride, T* c, Index c_stride,
+                      Index rows, Index columns, Index depth);
+  /// c[rows x columns] += a[depth x rows]^T . b[depth x columns].
+  void (*add_transposed)(const T* a, Index a_stride, const T* b, Index b_stride, T* c,
+                         Index c_stride, Index rows, Index columns, Index depth);
+
+  /// With p = 2^(score - shift) of the row: scores become p, products become p (product - mean);
+  /// where a score is -inf, both become 0 whatever else there is.
+  void (*weigh)(T* scores, T* products, Index stride, Index rows, Index count, const T* shifts,
+                const T* means);
+  /// derivatives[count] (*)= 1 - (inverse * score)^2: `first` does not look at what was there.
+  void (*derive_soft_cap)(const T* scores, T* derivatives, Index count, T inverse, bool first);
+  /// x *= factors.
+  void (*multiply)(T* x, const T* factors, Index stride, Index rows, Index count);
+
+  /// Of any count.
+  T (*dot)(const T* x, const T* y, Index count);
+  bool (*all_finite)(const T* x, Index count);
 };
 
 /// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
@@ -172,6 +200,8 @@ struct TileEngine {
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+
+  GradientFunctions<T> gradients;
 };
 
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type

@@ -65,7 +65,8 @@ struct SchemeDefaults {
 /// A struct with the members of SchemeDefaults, for computations in T. Optional members:
 ///   `T logit(T score, const Site&) const` changes the scaled score before the mask sees it;
 ///   `const char* key_defect(std::span<const T> k) const` says what is wrong with a key operand, or
-///   nullptr; it is asked in checked mode only.
+///   nullptr; it is asked in checked mode only;
+///   the adjoints of scheme/adjoint.hpp, for the backward pass.
 template <class S, class T = float>
 concept Scheme = requires(const S& scheme, Index dim, std::span<const T> in, std::span<T> out,
                           const Token& token) {
