@@ -99,6 +99,11 @@ class Rope {
   /// From the coordinates of a pair to those of the next one.
   Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
 
+  /// Throws std::invalid_argument unless it turns queries this wide, of so many sequences.
+  void check(Index query_dim, Index /*sequences*/) const {
+    detail::require_equal("head_dim of q", query_dim, dim_, "rope.dim");
+  }
+
   /// What map_pairs and map_halves want to know of the place of a token.
   static Position place(Position n, Index /*batch*/) { return n; }
 

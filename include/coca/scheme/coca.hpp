@@ -3,7 +3,6 @@
 #include <span>
 #include <utility>
 
-#include "coca/core/error.hpp"
 #include "coca/position/rope.hpp"
 #include "coca/scheme/scheme.hpp"
 
@@ -70,9 +69,7 @@ class Coca : public SchemeDefaults {
   const R& rope() const { return rope_; }
 
   Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
-  void check(Index query_dim) const {
-    require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
-  }
+  void check(const AttentionShape& shape) const { rope_.check(shape.query_dim, shape.batch); }
   template <Real T>
   const char* key_defect(std::span<const T> key) const {
     return KeyForm::defect(key);

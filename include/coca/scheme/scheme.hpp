@@ -35,6 +35,17 @@ struct Site {
   Position key() const { return key_index + key_offset; }
 };
 
+/// The sizes of a call, against which a scheme or a mask checks its own.
+struct AttentionShape {
+  Index batch = 0;  ///< batch entries; of packed sequences, or those of a cache, how many they are
+  Index queries = 0;  ///< of the longest sequence, as are keys
+  Index keys = 0;
+  Index query_heads = 0;
+  Index key_heads = 0;
+  Index query_dim = 0;
+  Index value_dim = 0;
+};
+
 /// What a map returns to say that it copied its input as it is, and need not have been called.
 struct Unchanged {};
 
@@ -45,8 +56,8 @@ struct SchemeDefaults {
   Index key_dim(Index query_dim) const { return query_dim; }
   /// Width of phi and psi.
   Index score_dim(Index query_dim) const { return query_dim; }
-  /// Throws std::invalid_argument if the scheme cannot take queries this wide.
-  void check(Index /*query_dim*/) const {}
+  /// Throws std::invalid_argument if the scheme does not fit the call.
+  void check(const AttentionShape&) const {}
 
   /// phi: q has query_dim elements, phi has score_dim. They do not overlap.
   template <Real T>
@@ -67,11 +78,11 @@ struct SchemeDefaults {
 ///   `const char* key_defect(std::span<const T> k) const` says what is wrong with a key operand, or
 ///   nullptr; it is asked in checked mode only.
 template <class S, class T = float>
-concept Scheme = requires(const S& scheme, Index dim, std::span<const T> in, std::span<T> out,
-                          const Token& token) {
+concept Scheme = requires(const S& scheme, Index dim, const AttentionShape& shape,
+                          std::span<const T> in, std::span<T> out, const Token& token) {
   { scheme.key_dim(dim) } -> std::convertible_to<Index>;
   { scheme.score_dim(dim) } -> std::convertible_to<Index>;
-  scheme.check(dim);
+  scheme.check(shape);
   scheme.map_query(in, token, out);
   scheme.map_key(in, token, out);
 };
