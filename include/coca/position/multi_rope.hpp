@@ -108,6 +108,9 @@ class MultiRope {
                    std::to_string(sequences) + " or 1, as the call has sequences");
   }
 
+  /// Places by ids are no function of the position: it is not, unless there are no ids.
+  bool shift_invariant() const { return table_->tokens == 0; }
+
   /// Where what stands at position n of a sequence is.
   Place place(Position n, Index batch) const {
     const Index b = table_->batches == 1 ? 0 : batch;

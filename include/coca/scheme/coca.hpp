@@ -70,6 +70,7 @@ class Coca : public SchemeDefaults {
 
   Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
   void check(const AttentionShape& shape) const { rope_.check(shape.query_dim, shape.batch); }
+  bool shift_invariant() const { return rope_.shift_invariant(); }
   template <Real T>
   const char* key_defect(std::span<const T> key) const {
     return KeyForm::defect(key);
@@ -141,6 +142,8 @@ template <class KeyForm = NonNegativeT, class R = Rope>
 class CocaSlack : public detail::CocaDual<KeyForm, R> {
  public:
   explicit CocaSlack(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
+
+  bool shift_invariant() const { return false; }
 
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,

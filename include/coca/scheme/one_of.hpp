@@ -28,6 +28,9 @@ class OneOf : public SchemeDefaults {
   void check(const AttentionShape& shape) const {
     std::visit([&](const auto& s) { s.check(shape); }, scheme_);
   }
+  bool shift_invariant() const {
+    return std::visit([](const auto& s) { return is_shift_invariant(s); }, scheme_);
+  }
   template <Real T>
   void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {
     std::visit([&](const auto& s) { s.map_query(q, at, phi); }, scheme_);

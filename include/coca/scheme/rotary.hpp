@@ -20,6 +20,7 @@ class Rotary : public SchemeDefaults {
   const R& rope() const { return rope_; }
 
   void check(const AttentionShape& shape) const { rope_.check(shape.query_dim, shape.batch); }
+  bool shift_invariant() const { return rope_.shift_invariant(); }
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {

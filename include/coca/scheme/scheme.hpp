@@ -58,6 +58,9 @@ struct SchemeDefaults {
   Index score_dim(Index query_dim) const { return query_dim; }
   /// Throws std::invalid_argument if the scheme does not fit the call.
   void check(const AttentionShape&) const {}
+  /// Whether positions enter by their difference alone: score(m + c, n + c) = score(m, n) for every c.
+  /// Where nobody says so, it is not relied upon.
+  bool shift_invariant() const { return false; }
 
   /// phi: q has query_dim elements, phi has score_dim. They do not overlap.
   template <Real T>
@@ -73,7 +76,8 @@ struct SchemeDefaults {
   }
 };
 
-/// A struct with the members of SchemeDefaults, for computations in T. Optional members:
+/// A struct with the members of SchemeDefaults, for computations in T, of which `shift_invariant` is
+/// optional. Further ones that are:
 ///   `T logit(T score, const Site&) const` changes the scaled score before the mask sees it;
 ///   `const char* key_defect(std::span<const T> k) const` says what is wrong with a key operand, or
 ///   nullptr; it is asked in checked mode only.
@@ -122,6 +126,13 @@ template <class S, class T>
 concept TransformsLogits = requires(const S& scheme, T score, const Site& site) {
   { scheme.logit(score, site) } -> std::convertible_to<T>;
 };
+
+/// Whether a scheme is shift-invariant, and says so.
+template <class S>
+bool is_shift_invariant(const S& scheme) {
+  if constexpr (requires { scheme.shift_invariant(); }) return scheme.shift_invariant();
+  return false;
+}
 
 /// A scheme that can tell a wrong key operand from a right one.
 template <class S, class T>
