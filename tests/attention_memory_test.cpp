@@ -111,6 +111,21 @@ TEST_CASE("a warm decode does not allocate", "[memory]") {
   CHECK(allocations == before);
 }
 
+TEST_CASE("a warm call under a distance ceiling does not allocate", "[memory]") {
+  Random random(5);
+  Tensor<float> q({1, 200, 4, 16}), k({1, 300, 2, 16}), v({1, 300, 2, 16}), out({1, 200, 4, 16});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
+  // The mask holds a list, which is not to be copied.
+  const auto run = [&, scheme = coca::DistanceCeiling{coca::Dot{}, 50},
+                    mask = coca::GlobalTokens{{0, 7}}] {
+    coca::attention(out.view(), q.view(), k.view(), v.view(), scheme, mask);
+  };
+  run();
+  const long before = allocations;
+  for (int i = 0; i < 5; ++i) run();
+  CHECK(allocations == before);
+}
+
 TEST_CASE("work memory does not depend on the length of the sequence", "[memory]") {
   const coca::Rope rope({.dim = 128});
   const coca::CocaSlack scheme{rope};
