@@ -20,7 +20,9 @@ std::span<const Byte> passage(std::span<const Byte> prose, std::size_t count,
 void append(Text& text, std::span<const Byte> more) {
   text.insert(text.end(), more.begin(), more.end());
 }
-void append(Text& text, const std::string& more) { text.insert(text.end(), more.begin(), more.end()); }
+void append(Text& text, const std::string& more) {
+  text.insert(text.end(), more.begin(), more.end());
+}
 
 }  // namespace
 
@@ -47,8 +49,7 @@ Passkey::Passkey(std::span<const Byte> prose, std::size_t length, double depth,
                                 std::to_string(told.size() + question.size()) + " or more");
   }
   const auto filler = passage(prose, length - told.size() - question.size(), engine);
-  const auto before =
-      static_cast<std::size_t>(depth * static_cast<double>(filler.size()));
+  const auto before = static_cast<std::size_t>(depth * static_cast<double>(filler.size()));
   append(text, filler.first(before));
   append(text, told);
   append(text, filler.subspan(before));

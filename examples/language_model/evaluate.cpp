@@ -49,8 +49,9 @@ double mean_loss(const Model& model, const Reading& reading, std::span<const Byt
                  const Progress& progress) {
   const auto bytes = static_cast<std::size_t>(length) + 1;
   if (text.size() < bytes) {
-    throw std::invalid_argument("length: was " + std::to_string(length) + ", expected less than the " +
-                                std::to_string(text.size()) + " bytes of the text");
+    throw std::invalid_argument("length: was " + std::to_string(length) +
+                                ", expected less than the " + std::to_string(text.size()) +
+                                " bytes of the text");
   }
   std::vector<double> losses(static_cast<std::size_t>(windows));
   on_all_threads(pool, windows, progress, [&](Index i) {

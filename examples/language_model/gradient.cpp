@@ -41,8 +41,8 @@ Matrix collinear_key_backward(const Matrix& x, const Matrix& dt, Index heads) {
   for (Index h = 0; h < heads; ++h) {
     const auto first = x.middleCols(2 * h * half, half);
     const auto second = x.middleCols((2 * h + 1) * half, half);
-    const Matrix d = ((first + second).array() > 0.0F)
-                         .select(dt.middleCols(h * half, half) / 2.0F, 0.0F);
+    const Matrix d =
+        ((first + second).array() > 0.0F).select(dt.middleCols(h * half, half) / 2.0F, 0.0F);
     dx.middleCols(2 * h * half, half) = d;
     dx.middleCols((2 * h + 1) * half, half) = d;
   }
@@ -77,10 +77,10 @@ class Pass {
     const double loss = weight * cross_entropy(logits, static_cast<float>(weight));
 
     // `logits` holds its gradient now.
-    Matrix dx = norm_backward(
-        last, parameters_.norm,
-        linear_backward(last.y, parameters_.embedding, logits, gradient_.embedding),
-        gradient_.norm);
+    Matrix dx =
+        norm_backward(last, parameters_.norm,
+                      linear_backward(last.y, parameters_.embedding, logits, gradient_.embedding),
+                      gradient_.norm);
     for (std::size_t i = traces.size(); i-- > 0;) {
       backward(parameters_.blocks[i], traces[i], gradient_.blocks[i], dx);
     }
@@ -107,8 +107,7 @@ class Pass {
     trace.attended.resize(x.rows(), x.cols());
     trace.lse.resize(batch_.sequences(), config_.heads, batch_.length);
     coca::attention(heads_of(trace.attended), heads_of(trace.query), heads_of(trace.key),
-                    heads_of(trace.value), scheme_, coca::Causal{},
-                    {.lse = coca::view(trace.lse)});
+                    heads_of(trace.value), scheme_, coca::Causal{}, {.lse = coca::view(trace.lse)});
     x += trace.attended * block.output.transpose();
 
     trace.feed_forward_norm = norm(x, block.feed_forward_norm);
@@ -122,7 +121,8 @@ class Pass {
   /// dx by the block's output becomes dx by its input.
   void backward(const Block& block, const Trace& trace, Block& gradient, Matrix& dx) const {
     const Matrix dproduct = linear_backward(trace.product, block.down, dx, gradient.down);
-    const Eigen::Array<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> sigmoid = (1.0F + (-trace.gate.array()).exp()).inverse();
+    const Eigen::Array<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> sigmoid =
+        (1.0F + (-trace.gate.array()).exp()).inverse();
     const Matrix dup = dproduct.array() * trace.gate.array() * sigmoid;
     const Matrix dgate = dproduct.array() * trace.up.array() * sigmoid *
                          (1.0F + trace.gate.array() * (1.0F - sigmoid));
@@ -142,8 +142,8 @@ class Pass {
     Matrix dvalue(trace.value.rows(), trace.value.cols());
     coca::attention_backward(heads_of(dquery), heads_of(dkey), heads_of(dvalue),
                              heads_of(dattended), heads_of(trace.query), heads_of(trace.key),
-                             heads_of(trace.value), heads_of(trace.attended),
-                             coca::view(trace.lse), scheme_, coca::Causal{});
+                             heads_of(trace.value), heads_of(trace.attended), coca::view(trace.lse),
+                             scheme_, coca::Causal{});
     if (config_.collinear()) dkey = collinear_key_backward(trace.raw_key, dkey, config_.heads);
     const Matrix& y = trace.attention_norm.y;
     const Matrix dy = linear_backward(y, block.query, dquery, gradient.query) +

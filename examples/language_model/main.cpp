@@ -112,13 +112,17 @@ void add_model(CLI::App& command, Question& q) {
   command.add_option("--scaling", q.reading.scaling, "of the rope, to the length of the text")
       ->check(CLI::IsMember({"none", "linear", "ntk", "dynamic-ntk"}))
       ->capture_default_str();
-  command.add_option("--mask", q.reading.mask, "StreamingLLM's cache, or LM-Infinite's mask and ceiling")
+  command
+      .add_option("--mask", q.reading.mask,
+                  "StreamingLLM's cache, or LM-Infinite's mask and ceiling")
       ->check(CLI::IsMember({"causal", "streaming", "lambda"}))
       ->capture_default_str();
   command.add_option("--sinks", q.reading.sinks, "first tokens that these keep")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command.add_option("--threads", q.threads, "threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command.add_option("--threads", q.threads, "threads")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command.add_option("--seed", q.seed, "of what is drawn")->capture_default_str();
 }
 void add_lengths(CLI::App& command, Question& q) {
@@ -142,7 +146,8 @@ int main(int argc, char** argv) {
   Training training;
   Config& config = training.config;
   CLI::App& train_command = *app.add_subcommand("train", "train a model, or go on with it");
-  train_command.add_option("--text", training.text, "to learn from, but for its last tenth")->required();
+  train_command.add_option("--text", training.text, "to learn from, but for its last tenth")
+      ->required();
   train_command.add_option("--out", training.out, "folder for the model and its log")->required();
   train_command.add_option("--scheme", config.scheme, "how a query and a key make a score")
       ->check(CLI::IsMember({"rotary", "coca-constrained", "coca-strict", "coca-slack"}))
@@ -158,12 +163,19 @@ int main(int argc, char** argv) {
   size("--steps", training.steps, "steps");
   size("--sequences", training.sequences, "sequences of a step");
   size("--save-every", training.save_every, "steps between two saves of the state");
-  train_command.add_option("--base", config.base, "of the rope")->check(CLI::Range(1.0, 1e12))->capture_default_str();
-  train_command.add_option("--rate", training.rate, "highest learning rate")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  train_command.add_option("--passkey-share", training.passkey_share, "of sequences with a pass key")
+  size("--stop-after", training.stop_after, "steps of this run; another one goes on");
+  train_command.add_option("--base", config.base, "of the rope")
+      ->check(CLI::Range(1.0, 1e12))
+      ->capture_default_str();
+  train_command.add_option("--rate", training.rate, "highest learning rate")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  train_command.add_option("--seed", training.seed, "of weights and batches")->capture_default_str();
+  train_command
+      .add_option("--passkey-share", training.passkey_share, "of sequences with a pass key")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  train_command.add_option("--seed", training.seed, "of weights and batches")
+      ->capture_default_str();
   train_command.add_option("--threads", training.threads, "threads")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -195,8 +207,11 @@ int main(int argc, char** argv) {
   generate_command.add_option("--prompt", question.prompt, "text to go on from")
       ->check([](const std::string& text) { return text.empty() ? "is empty" : ""; })
       ->capture_default_str();
-  generate_command.add_option("--bytes", question.bytes, "to write")->check(CLI::PositiveNumber)->capture_default_str();
-  generate_command.add_option("--temperature", question.temperature, "0: always the most likely byte")
+  generate_command.add_option("--bytes", question.bytes, "to write")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  generate_command
+      .add_option("--temperature", question.temperature, "0: always the most likely byte")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);

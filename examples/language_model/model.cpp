@@ -10,8 +10,7 @@ namespace {
 /// The same list for parameters that may be written and for those that may not.
 template <class P, class M>
 std::vector<std::pair<std::string, M*>> list(P& parameters) {
-  std::vector<std::pair<std::string, M*>> all{
-      {"model.embed_tokens.weight", &parameters.embedding}};
+  std::vector<std::pair<std::string, M*>> all{{"model.embed_tokens.weight", &parameters.embedding}};
   for (std::size_t i = 0; i < parameters.blocks.size(); ++i) {
     auto& block = parameters.blocks[i];
     const auto add = [&](const char* name, M& matrix) {

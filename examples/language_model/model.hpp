@@ -28,9 +28,9 @@ struct Config {
   Index layers = 4;
   Index heads = 4;
   Index head_dim = 32;
-  Index hidden = 352;           ///< between the products of SwiGLU
-  double base = 10000.0;        ///< of the rope
-  Index trained_length = 256;   ///< tokens of a sequence in training
+  Index hidden = 352;          ///< between the products of SwiGLU
+  double base = 10000.0;       ///< of the rope
+  Index trained_length = 256;  ///< tokens of a sequence in training
 
   Index width() const { return heads * head_dim; }
   bool collinear() const { return scheme != "rotary"; }

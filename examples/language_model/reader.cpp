@@ -10,8 +10,8 @@ namespace {
 constexpr std::array<coca::SequenceId, 1> kSequence{0};  ///< the only one of each cache
 
 coca::RopeScaling scaling(const Reading& reading, const Config& config) {
-  const double beyond = std::max(1.0, static_cast<double>(reading.length) /
-                                          static_cast<double>(config.trained_length));
+  const double beyond = std::max(
+      1.0, static_cast<double>(reading.length) / static_cast<double>(config.trained_length));
   if (reading.scaling == "none") return {};
   if (reading.scaling == "linear") return coca::Linear{.factor = beyond};
   if (reading.scaling == "ntk") return coca::NtkAware{.factor = beyond};
@@ -132,9 +132,9 @@ void Reader::attend(Cache& cache, const Scheme& scheme, Matrix& attended, const 
   const auto& growing = *std::get<std::unique_ptr<coca::GrowingCache>>(cache);
   if (reading_.mask == "lambda") {
     const Index farthest = config.trained_length - 1;
-    coca::decode(out, q, growing, kSequence, coca::DistanceCeiling(scheme, farthest),
-                 coca::Causal{} &
-                     (coca::SinkTokens{reading_.sinks} | coca::SlidingWindow{farthest, 0}));
+    coca::decode(
+        out, q, growing, kSequence, coca::DistanceCeiling(scheme, farthest),
+        coca::Causal{} & (coca::SinkTokens{reading_.sinks} | coca::SlidingWindow{farthest, 0}));
   } else {
     coca::decode(out, q, growing, kSequence, scheme);
   }

@@ -1,6 +1,7 @@
 #define EIGEN_USE_THREADS
 #include "language_model/train.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -40,7 +41,7 @@ class Trainer {
     const CosineSchedule rate{.peak = training_.rate, .steps = training_.steps};
     const auto start = std::chrono::steady_clock::now();
     const Index first = state_.step;
-    while (state_.step < training_.steps) {
+    while (state_.step < training_.steps && state_.step - first < training_.stop_after) {
       const double loss = add_all_gradients();
       const double norm = clip(gradients_.front(), 1.0);
       state_.optimizer.update(state_.model.parameters, gradients_.front(), state_.step,
@@ -49,7 +50,8 @@ class Trainer {
       const double seconds =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       const double per_step = seconds / static_cast<double>(state_.step - first);
-      const double tokens = static_cast<double>(training_.sequences * training_.config.trained_length);
+      const double tokens =
+          static_cast<double>(training_.sequences * training_.config.trained_length);
       log << state_.step << ',' << loss << ',' << rate(state_.step - 1) << ',' << norm << ','
           << tokens / per_step << '\n';
       char text[96];
@@ -62,6 +64,7 @@ class Trainer {
         save(state_, state_path());
       }
     }
+    if (state_.step < training_.steps) return save(state_, state_path());
     save(state_.model, training_.out);
     std::filesystem::remove(state_path());
   }
@@ -76,7 +79,8 @@ class Trainer {
     if (std::ifstream old(path); old && state_.step > 0) {
       std::string line;
       std::getline(old, line);
-      for (Index step = 0; step < state_.step && std::getline(old, line); ++step) kept += line + '\n';
+      for (Index step = 0; step < state_.step && std::getline(old, line); ++step)
+        kept += line + '\n';
     }
     std::ofstream log(path);
     log << kept;
@@ -86,19 +90,19 @@ class Trainer {
 
   /// The loss of a step's batch; its gradient is then in the first of gradients_.
   double add_all_gradients() {
-    const Batch batch =
-        make_batch(corpus_.training(), training_.sequences, training_.config.trained_length,
-                   training_.passkey_share, training_.seed, static_cast<std::uint64_t>(state_.step));
+    const Batch batch = make_batch(corpus_.training(), training_.sequences,
+                                   training_.config.trained_length, training_.passkey_share,
+                                   training_.seed, static_cast<std::uint64_t>(state_.step));
     std::vector<double> losses(gradients_.size());
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
       for (std::size_t i = next++; i < gradients_.size(); i = next++) {
         for (const auto& [name, matrix] : gradients_[i].named()) matrix->setZero();
         const Batch part = part_of(batch, static_cast<Index>(i));
-        losses[i] = add_gradient(state_.model, part,
-                                 static_cast<double>(part.sequences()) /
-                                     static_cast<double>(training_.sequences),
-                                 gradients_[i]);
+        losses[i] = add_gradient(
+            state_.model, part,
+            static_cast<double>(part.sequences()) / static_cast<double>(training_.sequences),
+            gradients_[i]);
       }
     };
     Eigen::Barrier others(static_cast<unsigned>(training_.threads - 1));
@@ -122,8 +126,8 @@ class Trainer {
 
   Batch part_of(const Batch& batch, Index part) const {
     const Index begin = part * kPartSequences * batch.length;
-    const Index end = std::min(begin + kPartSequences * batch.length,
-                               static_cast<Index>(batch.inputs.size()));
+    const Index end =
+        std::min(begin + kPartSequences * batch.length, static_cast<Index>(batch.inputs.size()));
     return {batch.length, Text(batch.inputs.begin() + begin, batch.inputs.begin() + end),
             Text(batch.targets.begin() + begin, batch.targets.begin() + end)};
   }
