@@ -56,9 +56,8 @@ void add_row(const std::string& scheme_name, const S& scheme, const M& mask,
   };
   // Five products where the forward pass has two.
   const double forward = shape.operations();
-  row("backward", 2.5 * forward, [=](Step& step, const bench::Device& device) {
-    step.backward(scheme, mask, device);
-  });
+  row("backward", 2.5 * forward,
+      [=](Step& step, const bench::Device& device) { step.backward(scheme, mask, device); });
   row("step", 3.5 * forward, [=](Step& step, const bench::Device& device) {
     step.forward(scheme, mask, device);
     step.backward(scheme, mask, device);
@@ -68,8 +67,8 @@ void add_row(const std::string& scheme_name, const S& scheme, const M& mask,
 void add_rows() {
   const std::vector<Index> lengths =
       bench::quick ? std::vector<Index>{512, 2048} : std::vector<Index>{512, 2048, 8192};
-  const std::vector<Index> dims = bench::quick ? std::vector<Index>{64, 128}
-                                               : std::vector<Index>{64, 128, 256};
+  const std::vector<Index> dims =
+      bench::quick ? std::vector<Index>{64, 128} : std::vector<Index>{64, 128, 256};
   for (const int threads : bench::thread_counts()) {
     for (const Index dim : dims) {
       for (const Index group : {1, 4}) {

@@ -143,12 +143,27 @@ TEST_CASE("work memory of gradients is as long as the sequence", "[memory]") {
         t(nullptr, {batch, length, 2, 64}), v(nullptr, {batch, length, 2, 128});
     return static_cast<double>(coca::backward_workspace_bytes(q, t, v, scheme));
   };
-  // For a row of four queries and their key, 12 rows of 128 numbers and as many of 16 beside them, and five
-  // of the key's; the rest does not grow.
+  // Four queries and their key: 3 rows of each query's and 5 of the key's, of 128 numbers and most of them
+  // with a cache line beside; shifts and means; and whether they are finite. The rest does not grow.
   const double a_token = (17.0 * 128 + 15 * 16 + 8) * 4 + 5;
   CHECK(bytes(1, 1 << 20) - bytes(1, 1 << 19) <= a_token * (1 << 19));
   CHECK(bytes(1, 1 << 10) <= a_token * (1 << 10) + (1 << 18));
   CHECK(bytes(5, 1 << 10) <= bytes(1, 1 << 10) + (1 << 12));
+}
+
+TEST_CASE("a warm call under a distance ceiling does not allocate", "[memory]") {
+  Random random(5);
+  Tensor<float> q({1, 200, 4, 16}), k({1, 300, 2, 16}), v({1, 300, 2, 16}), out({1, 200, 4, 16});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
+  // The mask holds a list, which is not to be copied.
+  const auto run = [&, scheme = coca::DistanceCeiling{coca::Dot{}, 50},
+                    mask = coca::GlobalTokens{{0, 7}}] {
+    coca::attention(out.view(), q.view(), k.view(), v.view(), scheme, mask);
+  };
+  run();
+  const long before = allocations;
+  for (int i = 0; i < 5; ++i) run();
+  CHECK(allocations == before);
 }
 
 TEST_CASE("work memory does not depend on the length of the sequence", "[memory]") {

@@ -38,7 +38,7 @@ template <Real T, class S, class M, class D>
 void run_attention(const Tensors& tensors, const S& scheme, const M& mask,
                    const AttentionOptions& options, const D& device) {
   const AttentionShape shape = check_tensors(tensors);
-  check_scheme<T>(scheme, tensors.k.shape[3], shape.query_dim);
+  check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
   const Sequences sequences{
       .count = shape.batch,
@@ -113,7 +113,7 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
   using T = Accumulator<ElementOf<Q>>;
   const detail::AnyInput keys = tensor_view(k);
   const AttentionShape shape = detail::check_inputs(tensor_view(q), keys, tensor_view(v));
-  detail::check_scheme<T>(scheme, keys.shape[3], shape.query_dim);
+  detail::check_scheme<T>(scheme, keys.shape[3], shape);
   const detail::Sequences sequences{
       .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
   return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),

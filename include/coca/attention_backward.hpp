@@ -147,7 +147,7 @@ void run_backward(const BackwardTensors& tensors, const LseInput& lse, const S& 
   check_view("v", tensors.v);
   const AttentionShape shape = check_inputs(tensors.q, tensors.k, tensors.v);
   check_gradients(tensors, lse, shape);
-  check_scheme<T>(scheme, tensors.k.shape[3], shape.query_dim);
+  check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
   check_inputs_of_options(options, shape);
   check_more(more, options, shape, tensors, lse);
@@ -269,7 +269,7 @@ std::size_t backward_workspace_bytes(const Q& q, const K& k, const V& v, const S
   using T = Accumulator<ElementOf<Q>>;
   const AnyInput keys = tensor_view(k);
   const AttentionShape shape = check_inputs(tensor_view(q), keys, tensor_view(v));
-  check_scheme<T>(scheme, keys.shape[3], shape.query_dim);
+  check_scheme<T>(scheme, keys.shape[3], shape);
   const Sequences sequences{.count = shape.batch, .queries = shape.queries, .keys = shape.keys};
   const BackwardWidths<T> widths(tile_engine<T>(target()), shape, scheme.score_dim(shape.query_dim),
                                  keys.shape[3]);

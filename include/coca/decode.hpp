@@ -49,7 +49,7 @@ AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
   }
   const AttentionShape shape = check_inputs(q, cached_operand(q, layout, sequences, layout.key_dim),
                                             cached_operand(q, layout, sequences, layout.value_dim));
-  check_scheme<T>(scheme, layout.key_dim, shape.query_dim, "cache.key_dim");
+  check_scheme<T>(scheme, layout.key_dim, shape, "cache.key_dim");
   return shape;
 }
 

@@ -51,7 +51,7 @@ inline Sequences packed_sequences(const SequenceStarts& query_starts,
       .count = query_starts.size() - 1, .query_starts = &query_starts, .key_starts = &key_starts};
 }
 
-/// The sizes a mask is checked against: the longest of every kind.
+/// The sizes a scheme and a mask are checked against: the longest of every kind.
 inline AttentionShape longest_shape(const Sequences& sequences, AttentionShape shape) {
   shape.batch = sequences.count;
   shape.queries = 0;
@@ -68,11 +68,12 @@ void run_packed(const Tensors& tensors, const SequenceStarts& query_starts,
                 const SequenceStarts& key_starts, const S& scheme, const M& mask,
                 const AttentionOptions& options, const D& device) {
   const AttentionShape shape = check_tensors(tensors, true);
-  check_scheme<T>(scheme, tensors.k.shape[3], shape.query_dim, kPackedKeyWidth);
   check_sequences(query_starts, key_starts, shape);
   check_packed_options(options);
   const Sequences sequences = packed_sequences(query_starts, key_starts);
-  mask.check(longest_shape(sequences, shape));
+  const AttentionShape longest = longest_shape(sequences, shape);
+  check_scheme<T>(scheme, tensors.k.shape[3], longest, kPackedKeyWidth);
+  mask.check(longest);
   run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
 }
 
@@ -120,10 +121,12 @@ std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
   const detail::AnyInput keys = detail::packed_view(k);
   const AttentionShape shape =
       detail::check_inputs(detail::packed_view(q), keys, detail::packed_view(v), true);
-  detail::check_scheme<T>(scheme, keys.shape[3], shape.query_dim, detail::kPackedKeyWidth);
   detail::check_sequences(query_starts, key_starts, shape);
-  return detail::sequences_bytes<T>(detail::packed_sequences(query_starts, key_starts), shape,
-                                    scheme.score_dim(shape.query_dim), keys.shape[3], device);
+  const detail::Sequences sequences = detail::packed_sequences(query_starts, key_starts);
+  detail::check_scheme<T>(scheme, keys.shape[3], detail::longest_shape(sequences, shape),
+                          detail::kPackedKeyWidth);
+  return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),
+                                    keys.shape[3], device);
 }
 
 }  // namespace coca::inline v0

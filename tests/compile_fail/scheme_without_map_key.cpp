@@ -5,7 +5,7 @@
 struct Mine {
   coca::Index key_dim(coca::Index query_dim) const { return query_dim; }
   coca::Index score_dim(coca::Index query_dim) const { return query_dim; }
-  void check(coca::Index) const {}
+  void check(const coca::AttentionShape&) const {}
   template <class T>
   void map_query(std::span<const T>, const coca::Token&, std::span<T>) const {}
 #ifdef COCA_MUST_COMPILE

@@ -19,7 +19,8 @@ using coca::Position;
 /// One of the library's masks, chosen at run time: one kernel to compile instead of six.
 struct AnyMask : coca::MaskDefaults {
   std::variant<coca::Full, coca::Causal, coca::SlidingWindow, coca::PrefixLm,
-               coca::Both<coca::Causal, coca::SlidingWindow>>
+               coca::Both<coca::Causal, coca::SlidingWindow>,
+               coca::Both<coca::Causal, coca::Either<coca::SinkTokens, coca::SlidingWindow>>>
       mask;
   template <class M>
   explicit AnyMask(M m) : mask(std::move(m)) {}

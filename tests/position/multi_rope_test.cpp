@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <string>
 
 #include "coca/extern.hpp"
 #include "coca/scheme/coca.hpp"
@@ -110,6 +112,89 @@ TEST_CASE("generated tokens go on from the largest id", "[position]") {
     CHECK((next[0] == 6 && next[1] == 6 && next[2] == 6));
     CHECK(rope.place(12, batch)[1] == 9);
   }
+}
+
+TEST_CASE("packed sequences and those of a cache have ids of their own", "[position]") {
+  Random random(64);
+  constexpr Index tokens = 40;
+  const std::vector<Position> ids = random_ids(3 * 2 * tokens, random);
+  const coca::Rotary scheme{
+      MultiRope(Rope({.dim = 16}), coca::axes_in_turn(kSections), {ids.data(), {3, 2, tokens}})};
+  Tensor<double> q({2, tokens, 2, 16}), k({2, tokens, 1, 16}), v({2, tokens, 1, 16}),
+      out({2, tokens, 2, 16}), expected({2, tokens, 2, 16}), last({2, 1, 2, 16});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
+  coca::attention(expected.view(), q.view(), k.view(), v.view(), scheme, coca::Causal{});
+
+  const auto packed = [](Tensor<double>& x) {
+    return coca::View<double, 3>(x.storage().data(),
+                                 {2 * tokens, x.view().shape[2], x.view().shape[3]});
+  };
+  const std::vector<std::int32_t> starts{0, tokens, 2 * tokens};
+  coca::packed_attention(packed(out), packed(q), packed(k), packed(v), starts, starts, scheme,
+                         coca::Causal{});
+  CHECK(out.storage() == expected.storage());
+
+  coca::GrowingCache cache(
+      {.key_heads = 1, .key_dim = 16, .value_dim = 16, .type = coca::ElementType::float64});
+  const std::vector<coca::SequenceId> sequences{cache.add(), cache.add()};
+  cache.append(sequences, k.view(), v.view());
+  const auto last_of = [](Tensor<double>& x) {
+    auto row = x.view();
+    row.data = &row(0, tokens - 1, 0, 0);
+    row.shape[1] = 1;
+    return row;
+  };
+  coca::decode(last.view(), last_of(q), cache, sequences, scheme);
+  for (Index b = 0; b < 2; ++b) {
+    for (Index h = 0; h < 2; ++h) {
+      for (Index i = 0; i < 16; ++i) {
+        CHECK(last.view()(b, 0, h, i) == Approx(last_of(expected)(b, 0, h, i)).margin(1e-13));
+      }
+    }
+  }
+}
+
+TEST_CASE("ids of another number of sequences are refused before anything is written",
+          "[position]") {
+  Random random(65);
+  const std::vector<Position> ids = random_ids(3 * 2 * 5, random);
+  const coca::Rotary scheme{
+      MultiRope(Rope({.dim = 16}), coca::axes_in_turn(kSections), {ids.data(), {3, 2, 5}})};
+  const std::string expected =
+      "coca: rope.ids.shape[1] (batch) is 2, expected 3 or 1, as the call has sequences";
+  Tensor<double> q({3, 5, 2, 16}), k({3, 5, 1, 16}), out({3, 5, 2, 16});
+  for (auto* x : {&q, &k}) x->fill([&] { return random.uniform(); });
+  const auto untouched = out.storage();
+  CHECK_THROWS_WITH(
+      coca::attention(out.view(), q.view(), k.view(), k.view(), scheme, coca::Causal{}), expected);
+  CHECK_THROWS_WITH(coca::workspace_bytes(q.view(), k.view(), k.view(), scheme), expected);
+
+  const auto packed = [](Tensor<double>& x) {
+    return coca::View<double, 3>(x.storage().data(), {15, x.view().shape[2], 16});
+  };
+  // Three sequences, of which two are as long as the ids.
+  const std::vector<std::int32_t> starts{0, 5, 10, 15};
+  CHECK_THROWS_WITH(coca::packed_attention(packed(out), packed(q), packed(k), packed(k), starts,
+                                           starts, scheme, coca::Causal{}),
+                    expected);
+  CHECK_THROWS_WITH(
+      coca::packed_workspace_bytes(packed(q), packed(k), packed(k), starts, starts, scheme),
+      expected);
+
+  coca::GrowingCache cache(
+      {.key_heads = 1, .key_dim = 16, .value_dim = 16, .type = coca::ElementType::float64});
+  const std::vector<coca::SequenceId> sequences{cache.add(), cache.add(), cache.add()};
+  cache.append(sequences, k.view(), k.view());
+  CHECK_THROWS_WITH(coca::decode(out.view(), q.view(), cache, sequences, scheme), expected);
+  CHECK_THROWS_WITH(coca::decode_workspace_bytes(q.view(), cache, sequences, scheme), expected);
+  CHECK(out.storage() == untouched);
+
+  // No ids at all are not those of one sequence.
+  const coca::CocaStrict none{
+      MultiRope(Rope({.dim = 16}), coca::axes_in_turn(kSections), {ids.data(), {3, 0, 5}})};
+  CHECK_THROWS_WITH(none.check({.batch = 3, .query_dim = 16}),
+                    "coca: rope.ids.shape[1] (batch) is 0, expected 3 or 1, as the call has "
+                    "sequences");
 }
 
 TEST_CASE("wrong axes are named", "[position]") {

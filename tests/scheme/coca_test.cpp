@@ -273,6 +273,6 @@ TEST_CASE("CoCA schemes know the widths of their operands", "[scheme]") {
   CHECK(coca::CocaSlack{rope}.key_dim(64) == 32);
   CHECK(coca::CocaSlack{rope, coca::RawProjection{}}.key_dim(64) == 64);
   CHECK(coca::CocaStrict{rope}.score_dim(64) == 64);
-  CHECK_THROWS_WITH(coca::CocaSlack{rope}.check(128),
+  CHECK_THROWS_WITH(coca::CocaSlack{rope}.check({.query_dim = 128}),
                     "coca: head_dim of q is 128, expected 64 (rope.dim)");
 }

@@ -15,7 +15,7 @@ TEST_CASE("a scheme chosen at run time does what it does by itself", "[scheme]")
       const AnyScheme any(form.scheme);
       CHECK(any.key_dim(12) == form.scheme.key_dim(12));
       CHECK(any.score_dim(12) == form.scheme.score_dim(12));
-      CHECK_THROWS_AS(any.check(10), std::invalid_argument);
+      CHECK_THROWS_AS(any.check({.query_dim = 10}), std::invalid_argument);
       std::vector<double> q(12), k(static_cast<std::size_t>(form.scheme.key_dim(12)));
       for (double& x : q) x = random.uniform();
       for (double& x : k) x = random.uniform();

@@ -148,11 +148,12 @@ inline AttentionShape check_tensors(const Tensors& tensors, bool packed = false)
   return shape;
 }
 
-/// That the scheme takes queries and key operands this wide, and says how wide its maps are.
+/// That the scheme fits the call, takes key operands this wide, and says how wide its maps are.
 template <Real T, class S>
-void check_scheme(const S& scheme, Index key_width, Index query_dim,
+void check_scheme(const S& scheme, Index key_width, const AttentionShape& shape,
                   std::string_view name = "k.shape[3] (width of the key operand)") {
-  scheme.check(query_dim);
+  scheme.check(shape);
+  const Index query_dim = shape.query_dim;
   const auto width = static_cast<Index>(scheme.score_dim(query_dim));
   if (width < 1) reject("scheme.score_dim", std::to_string(width), "1 or more");
   if constexpr (KeepsQueries<S, T>) {

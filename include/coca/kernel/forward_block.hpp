@@ -113,8 +113,9 @@ class ForwardBlock {
     const auto [from, to] = scores_.whole_vectors(keys);
     engine_.softmax(buffers_.scores + from, rows, to - from, buffers_.maxima + row, sums_of(row),
                     widths_.sums);
-    operands_.add_values(row, rows, keys.first, keys.last);
+    // Before the weights may be rounded in their place.
     if (!operands_.values_finite()) add_non_finite(row, rows, block, keys.first, keys.last);
+    operands_.add_values(row, rows, keys.first, keys.last);
   }
 
   const Call& call_;

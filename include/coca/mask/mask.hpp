@@ -34,17 +34,6 @@ struct MaskTile {
   Position last_key() const { return key_end - 1 + key_offset; }
 };
 
-/// The sizes of a call, against which a mask checks its own.
-struct AttentionShape {
-  Index batch = 0;
-  Index queries = 0;
-  Index keys = 0;
-  Index query_heads = 0;
-  Index key_heads = 0;
-  Index query_dim = 0;
-  Index value_dim = 0;
-};
-
 /// The hooks of a mask that hides nothing but leaves it to `visible` to say so. Derive from it and
 /// hide what differs; nothing is virtual.
 struct MaskDefaults {

@@ -47,7 +47,8 @@ inline std::vector<Index> axes_in_turn(std::span<const Index> sections) {
 /// A rope whose pairs each turn by the position of an axis of their own, for any scheme:
 /// `Rotary{MultiRope{...}}`, `CocaSlack{MultiRope{...}}`.
 ///
-/// `ids` is [axes, batch or 1, tokens]: what stands at position n of the sequence (at place n, unless
+/// `ids` is [axes, batch or 1, tokens], where packed sequences and those of a cache are batch entries, in
+/// the order of the call: what stands at position n of the sequence (at place n, unless
 /// the call says otherwise) has ids(axis, batch, n). Behind the last of them all axes go on from one
 /// more than the largest id of the sequence, as generated text does (mrope_position_deltas). The ids
 /// are copied. Copies of a MultiRope share them.
@@ -98,6 +99,17 @@ class MultiRope {
   /// The rope that gives frequencies and layout.
   const Rope& base() const { return rope_; }
   std::pair<Index, Index> pair(Index j) const { return rope_.pair(j); }
+
+  /// Throws std::invalid_argument unless it turns queries this wide, and has ids for so many sequences.
+  void check(Index query_dim, Index sequences) const {
+    rope_.check(query_dim, sequences);
+    if (table_->batches == 1 || table_->batches == sequences) return;
+    detail::reject("rope.ids.shape[1] (batch)", std::to_string(table_->batches),
+                   std::to_string(sequences) + " or 1, as the call has sequences");
+  }
+
+  /// Places by ids are no function of the position: it is not, unless there are no ids.
+  bool shift_invariant() const { return table_->tokens == 0; }
 
   /// Where what stands at position n of a sequence is.
   Place place(Position n, Index batch) const {

@@ -78,6 +78,16 @@ class Rope {
     return same ? *this : Rope(std::move(options));
   }
 
+  /// The rope that has this one's rotation of position 0 everywhere.
+  Rope still() const {
+    RopeOptions options{.dim = dim_, .rotary_dim = rotary_dim_, .layout = layout_};
+    options.scaling = [factor = attention_factor_](const RopeBase& base) {
+      return RotaryFrequencies{std::vector<double>(static_cast<std::size_t>(base.rotary_dim / 2)),
+                               factor};
+    };
+    return Rope(std::move(options));
+  }
+
   Index dim() const { return dim_; }
   Index rotary_dim() const { return rotary_dim_; }
   RopeLayout layout() const { return layout_; }
@@ -98,6 +108,14 @@ class Rope {
 
   /// From the coordinates of a pair to those of the next one.
   Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
+
+  /// Throws std::invalid_argument unless it turns queries this wide, of so many sequences.
+  void check(Index query_dim, Index /*sequences*/) const {
+    detail::require_equal("head_dim of q", query_dim, dim_, "rope.dim");
+  }
+
+  /// Whether the angle between two tokens follows from the difference of their positions.
+  static constexpr bool shift_invariant() { return true; }
 
   /// What map_pairs and map_halves want to know of the place of a token.
   static Position place(Position n, Index /*batch*/) { return n; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -162,6 +163,17 @@ struct ConstrainedScore {
     ScoreGradient by = SlackScore{rope}.gradient(constrained(q, rope), m, t, n);
     by.q = constrained(by.q, rope);
     return by;
+  }
+};
+
+/// A score that is a function of m - n, with a ceiling on it (Han et al. 2024, arXiv 2308.16137, section
+/// 4.1): that at the distance min(m - n, ceiling).
+template <class Score>
+struct CeilingScore {
+  Score score;
+  Position ceiling;
+  double operator()(Row q, Position m, Row k, Position n) const {
+    return score(q, n + std::min(m - n, ceiling), k, n);
   }
 };
 

@@ -3,7 +3,6 @@
 #include <span>
 #include <utility>
 
-#include "coca/core/error.hpp"
 #include "coca/position/rope.hpp"
 #include "coca/scheme/scheme.hpp"
 
@@ -87,9 +86,8 @@ class Coca : public SchemeDefaults {
   const R& rope() const { return rope_; }
 
   Index key_dim(Index query_dim) const { return KeyForm::key_dim(query_dim); }
-  void check(Index query_dim) const {
-    require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
-  }
+  void check(const AttentionShape& shape) const { rope_.check(shape.query_dim, shape.batch); }
+  bool shift_invariant() const { return rope_.shift_invariant(); }
   template <Real T>
   const char* key_defect(std::span<const T> key) const {
     return KeyForm::defect(key);
@@ -184,6 +182,8 @@ template <class KeyForm = NonNegativeT, class R = Rope>
 class CocaSlack : public detail::CocaDual<KeyForm, R> {
  public:
   explicit CocaSlack(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
+
+  bool shift_invariant() const { return false; }
 
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,

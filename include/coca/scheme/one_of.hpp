@@ -28,8 +28,11 @@ class OneOf : public SchemeDefaults {
   Index score_dim(Index query_dim) const {
     return std::visit([&](const auto& s) -> Index { return s.score_dim(query_dim); }, scheme_);
   }
-  void check(Index query_dim) const {
-    std::visit([&](const auto& s) { s.check(query_dim); }, scheme_);
+  void check(const AttentionShape& shape) const {
+    std::visit([&](const auto& s) { s.check(shape); }, scheme_);
+  }
+  bool shift_invariant() const {
+    return std::visit([](const auto& s) { return is_shift_invariant(s); }, scheme_);
   }
   template <Real T>
   void map_query(std::span<const T> q, const Token& at, std::span<T> phi) const {

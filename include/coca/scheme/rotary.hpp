@@ -3,7 +3,6 @@
 #include <span>
 #include <utility>
 
-#include "coca/core/error.hpp"
 #include "coca/position/rope.hpp"
 #include "coca/scheme/scheme.hpp"
 
@@ -20,9 +19,8 @@ class Rotary : public SchemeDefaults {
 
   const R& rope() const { return rope_; }
 
-  void check(Index query_dim) const {
-    detail::require_equal("head_dim of q", query_dim, rope_.dim(), "rope.dim");
-  }
+  void check(const AttentionShape& shape) const { rope_.check(shape.query_dim, shape.batch); }
+  bool shift_invariant() const { return rope_.shift_invariant(); }
   template <Real T>
   [[gnu::always_inline]] void map_query(std::span<const T> q, const Token& at,
                                         std::span<T> phi) const {

@@ -35,6 +35,17 @@ struct Site {
   Position key() const { return key_index + key_offset; }
 };
 
+/// The sizes of a call, against which a scheme or a mask checks its own.
+struct AttentionShape {
+  Index batch = 0;  ///< batch entries; of packed sequences, or those of a cache, how many they are
+  Index queries = 0;  ///< of the longest sequence, as are keys
+  Index keys = 0;
+  Index query_heads = 0;
+  Index key_heads = 0;
+  Index query_dim = 0;
+  Index value_dim = 0;
+};
+
 /// What a map returns to say that it copied its input as it is, and need not have been called.
 struct Unchanged {};
 
@@ -45,8 +56,11 @@ struct SchemeDefaults {
   Index key_dim(Index query_dim) const { return query_dim; }
   /// Width of phi and psi.
   Index score_dim(Index query_dim) const { return query_dim; }
-  /// Throws std::invalid_argument if the scheme cannot take queries this wide.
-  void check(Index /*query_dim*/) const {}
+  /// Throws std::invalid_argument if the scheme does not fit the call.
+  void check(const AttentionShape&) const {}
+  /// Whether positions enter by their difference alone: score(m + c, n + c) = score(m, n) for every c.
+  /// Where nobody says so, it is not relied upon.
+  bool shift_invariant() const { return false; }
 
   /// phi: q has query_dim elements, phi has score_dim. They do not overlap.
   template <Real T>
@@ -62,17 +76,18 @@ struct SchemeDefaults {
   }
 };
 
-/// A struct with the members of SchemeDefaults, for computations in T. Optional members:
+/// A struct with the members of SchemeDefaults, for computations in T, of which `shift_invariant` is
+/// optional. Further ones that are:
 ///   `T logit(T score, const Site&) const` changes the scaled score before the mask sees it;
 ///   `const char* key_defect(std::span<const T> k) const` says what is wrong with a key operand, or
 ///   nullptr; it is asked in checked mode only;
 ///   the adjoints of scheme/adjoint.hpp, for the backward pass.
 template <class S, class T = float>
-concept Scheme = requires(const S& scheme, Index dim, std::span<const T> in, std::span<T> out,
-                          const Token& token) {
+concept Scheme = requires(const S& scheme, Index dim, const AttentionShape& shape,
+                          std::span<const T> in, std::span<T> out, const Token& token) {
   { scheme.key_dim(dim) } -> std::convertible_to<Index>;
   { scheme.score_dim(dim) } -> std::convertible_to<Index>;
-  scheme.check(dim);
+  scheme.check(shape);
   scheme.map_query(in, token, out);
   scheme.map_key(in, token, out);
 };
@@ -112,6 +127,13 @@ template <class S, class T>
 concept TransformsLogits = requires(const S& scheme, T score, const Site& site) {
   { scheme.logit(score, site) } -> std::convertible_to<T>;
 };
+
+/// Whether a scheme is shift-invariant, and says so.
+template <class S>
+bool is_shift_invariant(const S& scheme) {
+  if constexpr (requires { scheme.shift_invariant(); }) return scheme.shift_invariant();
+  return false;
+}
 
 /// A scheme that can tell a wrong key operand from a right one.
 template <class S, class T>
