@@ -91,7 +91,8 @@ TEST_CASE("rows that see nothing are zeros with lse -inf, and with a sink have i
     CHECK(lse(0, 0, n) == -kInf);
   }
   CHECK(out.row(2).isApprox(k.row(0)));
-  CHECK(lse(0, 0, 2) == Approx(0.5 * static_cast<double>(q.row(2).dot(k.row(0)))));
+  const double score = 0.5 * static_cast<double>(q.row(2).dot(k.row(0)));
+  CHECK(lse(0, 0, 2) == Approx(score).margin(1e-6));  // its terms may cancel
 
   const float sink = 0.75F;
   coca::attention(out, q, k, k, coca::Dot{}, coca::Causal{},

@@ -258,8 +258,9 @@ void attention_backward(DQ&& dq, DK&& dk, DV&& dv, const DOut& dout, const Q& q,
 }
 
 /// Bytes of work memory that suffice for a call with these tensors, scheme and device: for each sequence
-/// and key head that is worked on at a time, twice phi and a row of dout for all of its queries, and twice
-/// psi and a value for all of its keys; and for each thread two blocks of 128 keys and three tiles. Only shapes are looked at. Throws
+/// and key head that is worked on at a time, twice phi and a row of dout for all of its queries, and three
+/// times psi and twice a value for all of its keys; and for each thread three tiles of 66 x 128 scores.
+/// Only shapes are looked at. Throws
 /// std::invalid_argument for shapes that do not fit together.
 template <TensorLike Q, TensorLike K, TensorLike V, class S, class D = Eigen::DefaultDevice>
 std::size_t backward_workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,

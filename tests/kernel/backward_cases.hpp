@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "coca/attention_backward.hpp"
@@ -25,11 +28,12 @@ struct GradientBounds {
   double dq, dk, dv, dbias, dsinks;
 };
 
-/// `scores`: bounds of scores, as for attention_bounds; `cap`: the soft-cap, or infinite; `change`: the
-/// longest row of dout times that of v, which bounds dout . v; `by`: slopes, times scale; `key_weight`: the
+/// `magnitude` and `added`: bounds of scores, as for attention_bounds; `bend`: of the second derivative of
+/// what changes scores, 1/c of a soft-cap c; `change`: the longest row of dout times that of v, which bounds
+/// dout . v; `by`: slopes, times scale; `key_weight`: the
 /// largest sum of all weights of one key; `out_unit`: rounding of out.
 template <class T>
-GradientBounds gradient_bounds(double magnitude, double added, double cap, double change,
+GradientBounds gradient_bounds(double magnitude, double added, double bend, double change,
                                double dout_row, double v_max, const Slopes& by, double key_weight,
                                Index score_dim, Index value_dim, Index rows, Index keys,
                                double out_unit) {
@@ -43,9 +47,9 @@ GradientBounds gradient_bounds(double magnitude, double added, double cap, doubl
   const double width = static_cast<double>(value_dim);
   const double product =
       2.0 * sum_error(width, u) * change + dout_row * std::sqrt(width) * out_unit * v_max;
-  // The gradient of a score, over its weight: at most 2 change; the soft-cap's derivative errs by that of
-  // the score over the cap.
-  const double gradient = 2.0 * change * (weight + score / cap + 14.0 * u) + product;
+  // The gradient of a score, over its weight: at most 2 change; derivatives of scores err by those of
+  // scores times the bend.
+  const double gradient = 2.0 * change * (weight + score * bend + 14.0 * u) + product;
   const double over_keys = sum_error(static_cast<double>(keys), u);
   const double over_rows = sum_error(static_cast<double>(rows), u);
   const double maps = 20.0 * u;
@@ -79,7 +83,7 @@ Index written(const Tensor<T>& x) {
 /// One call: gradients in L, of operands in T, against the reference's.
 template <class T, class AForm, class M>
 void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
-                       AttentionOptions options, double added, Random& random) {
+                       AttentionOptions options, double added, double bend, Random& random) {
   using L = coca::Accumulator<T>;
   const auto [batch, queries, keys, key_heads, group, dim, value_dim] = sizes;
   const Index heads = key_heads * group;
@@ -98,7 +102,7 @@ void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
   const bool with_sinks = random.integer(0, 1) == 0;
   if (with_sinks) options.sinks = coca::View<const float, 1>(sinks.data(), {heads});
   if (random.integer(0, 2) == 0) options.soft_cap = 0.5;
-  if (random.integer(0, 2) == 0) options.scale = 0.3;
+  if (!options.scale && random.integer(0, 2) == 0) options.scale = 0.3;
   std::vector<Position> ids(static_cast<std::size_t>(queries + keys));
   if (random.integer(0, 2) == 0) {
     for (Position& id : ids) id = random.integer(-100, 5000);
@@ -160,12 +164,12 @@ void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
   const double magnitude =
       scale * (form.coca ? coca_magnitude(longest_row(wide_q), largest(wide_k))
                          : linear_magnitude(longest_row(wide_q), longest_row(wide_k)));
-  const double cap = options.soft_cap > 0.0 ? options.soft_cap : INFINITY;
+  if (options.soft_cap > 0.0) bend += 1.0 / options.soft_cap;
   Slopes by = slopes(form.coca, largest(wide_q), largest(wide_k));
   by.by_query *= scale;
   by.by_key *= scale;
   const GradientBounds bounds = gradient_bounds<T>(
-      magnitude, options.soft_cap + 1.0 + added, cap, longest_row(wide_dout) * longest_row(wide_v),
+      magnitude, options.soft_cap + 1.0 + added, bend, longest_row(wide_dout) * longest_row(wide_v),
       longest_row(wide_dout), largest(wide_v), by, largest(key_weights), dim, value_dim,
       queries * group, keys, storage_unit<T>());
   CHECK(largest_difference(dq, wide_dq) <= bounds.dq);
@@ -191,25 +195,35 @@ void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
   }
 }
 
-/// Every scheme, random sizes and masks.
-template <class T, class RandomMask>
-void compare_random_gradients(std::uint64_t first_seed, int rounds, double added,
-                              const RandomMask& random_mask) {
+/// The positions of a call, and its sizes, at random.
+inline AttentionOptions random_positions(Random& random) {
+  AttentionOptions options;
+  if (random.integer(0, 1) == 0) options.first_key = random.integer(-50, 1000);
+  if (random.integer(0, 1) == 0) {
+    options.first_query = options.first_key + random.integer(-20, 100);
+  }
+  return options;
+}
+inline std::string text_of(const Sizes& s) {
+  std::ostringstream text;
+  text << "batch " << s.batch << ", queries " << s.queries << ", keys " << s.keys << ", key heads "
+       << s.key_heads << ", group " << s.group << ", dim " << s.dim << ", value dim "
+       << s.value_dim;
+  return text.str();
+}
+
+/// Every scheme, through one kernel, with random sizes and masks.
+template <class T>
+void compare_random_gradients(std::uint64_t first_seed, int rounds) {
+  using Any = coca::OneOf<coca::Dot, AnyScheme>;
   for (int round = 0; round < rounds; ++round) {
     Random random(first_seed + static_cast<std::uint64_t>(round));
     const Sizes sizes = random_sizes(random);
     const coca::Rope rope = random_rope(random, sizes.dim);
-    AttentionOptions options;
-    if (random.integer(0, 1) == 0) options.first_key = random.integer(-50, 1000);
-    if (random.integer(0, 1) == 0)
-      options.first_query = options.first_key + random.integer(-20, 100);
+    const AttentionOptions options = random_positions(random);
     for_each_form(rope, [&](const auto& form) {
-      INFO("round " << round << ", " << form.name << ", batch " << sizes.batch << ", queries "
-                    << sizes.queries << ", keys " << sizes.keys << ", key heads " << sizes.key_heads
-                    << ", group " << sizes.group << ", dim " << sizes.dim << ", value dim "
-                    << sizes.value_dim << ", rotary " << rope.rotary_dim());
-      // One kernel for all schemes.
-      using Any = coca::OneOf<coca::Dot, AnyScheme>;
+      INFO("round " << round << ", " << form.name << ", " << text_of(sizes) << ", rotary "
+                    << rope.rotary_dim());
       const auto any = [&] {
         if constexpr (std::is_constructible_v<AnyScheme, decltype(form.scheme)>) {
           return Any(AnyScheme(form.scheme));
@@ -218,7 +232,7 @@ void compare_random_gradients(std::uint64_t first_seed, int rounds, double added
         }
       }();
       compare_gradients<T>(Form{form.name, any, form.definition, form.coca, form.half_width}, sizes,
-                           random_mask(random), options, added, random);
+                           random_mask(random), options, 0.0, 0.0, random);
     });
   }
 }

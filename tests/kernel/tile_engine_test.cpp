@@ -540,6 +540,139 @@ TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel]", float, doubl
   });
 }
 
+TEMPLATE_TEST_CASE("the products of gradients", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(120);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const Index rows : {1, 2, 5, 6, 13, 66}) {
+      const Index columns = random.integer(1, 9) * engine.vector;
+      const Index depth = random.integer(1, 70);
+      const Index a_stride = std::max(rows, depth) + 3;
+      const Index stride = columns + 5;
+      const auto a = random_numbers<T>(a_stride * a_stride, random);
+      const auto b = random_numbers<T>(depth * stride, random);
+      const auto before = random_numbers<T>(rows * stride, random);
+      for (const bool transposed : {false, true}) {
+        auto c = before;
+        (transposed ? engine.gradients.add_transposed : engine.gradients.add_product)(
+            a.data(), a_stride, b.data(), stride, c.data(), stride, rows, columns, depth);
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index i = 0; i < stride; ++i) {
+            double sum = static_cast<double>(before[static_cast<std::size_t>(r * stride + i)]);
+            for (Index k = 0; k < depth && i < columns; ++k) {
+              const Index at = transposed ? k * a_stride + r : r * a_stride + k;
+              sum += static_cast<double>(a[static_cast<std::size_t>(at)]) *
+                     static_cast<double>(b[static_cast<std::size_t>(k * stride + i)]);
+            }
+            worst = test::worse(
+                worst, static_cast<double>(c[static_cast<std::size_t>(r * stride + i)]), sum);
+          }
+        }
+        const auto terms = static_cast<double>(depth + 1);
+        CHECK(worst <= test::sum_error(terms, test::kUnit<T>) * terms);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whatever else there is",
+                   "[kernel]", float, double) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  test::Random random(121);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const Index stride = 40;
+    auto scores = random_numbers<T>(3 * stride, random);
+    auto products = random_numbers<T>(3 * stride, random);
+    const T shifts[] = {T(2), Limits::quiet_NaN(), T(1.5)};
+    const T means[] = {T(0.5), T(0), Limits::infinity()};
+    for (const std::size_t row : {0, 1, 2}) scores[row * 40 + 5] = -Limits::infinity();
+    products[5] = Limits::quiet_NaN();
+    const auto old_scores = scores;
+    const auto old_products = products;
+    engine.gradients.weigh(scores.data(), products.data(), stride, 3, 16, shifts, means);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const std::size_t row = i / 40;
+      if (i % 40 >= 16) {
+        CHECK(scores[i] == old_scores[i]);
+        CHECK(products[i] == old_products[i]);
+      } else if (i % 40 == 5) {
+        CHECK(scores[i] == T(0));
+        CHECK(products[i] == T(0));
+      } else if (row == 1) {
+        CHECK(std::isnan(scores[i]));
+        CHECK(std::isnan(products[i]));
+      } else {
+        const double weight =
+            std::exp2(static_cast<double>(old_scores[i]) - static_cast<double>(shifts[row]));
+        // 2 ulp of the power, and the rounding of what it is of.
+        CHECK(std::fabs(static_cast<double>(scores[i]) - weight) <= 8.0 * test::kUnit<T> * weight);
+        if (row == 2) {
+          CHECK(products[i] == -Limits::infinity());
+        } else {
+          const double change = static_cast<double>(old_products[i]) - 0.5;
+          CHECK(std::fabs(static_cast<double>(products[i]) - weight * change) <=
+                16.0 * test::kUnit<T> * weight);
+        }
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kernel]", float,
+                   double) {
+  using T = TestType;
+  test::Random random(122);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const auto scores = random_numbers<T>(16, random);
+    const auto before = random_numbers<T>(16, random);
+    for (const bool first : {false, true}) {
+      auto derivatives = before;
+      engine.gradients.derive_soft_cap(scores.data(), derivatives.data(), 16, T(0.5), first);
+      for (std::size_t i = 0; i < 16; ++i) {
+        const double slope = 1.0 - std::pow(0.5 * static_cast<double>(scores[i]), 2);
+        const double expected = first ? slope : slope * static_cast<double>(before[i]);
+        CHECK(std::fabs(static_cast<double>(derivatives[i]) - expected) <= 4.0 * test::kUnit<T>);
+      }
+    }
+    auto x = random_numbers<T>(80, random);
+    const auto old = x;
+    const auto factors = random_numbers<T>(80, random);
+    engine.gradients.multiply(x.data(), factors.data(), 40, 2, 16);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      CHECK(x[i] == (i % 40 < 16 ? old[i] * factors[i] : old[i]));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(123);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const Index count : {0, 1, 7, 16, 45}) {
+      auto x = random_numbers<T>(count, random);
+      const auto y = random_numbers<T>(count, random);
+      double sum = 0.0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        sum += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+      }
+      CHECK(std::fabs(static_cast<double>(engine.gradients.dot(x.data(), y.data(), count)) - sum) <=
+            test::sum_error(static_cast<double>(count), test::kUnit<T>) *
+                static_cast<double>(count));
+      CHECK(engine.gradients.all_finite(x.data(), count));
+      for (T& value : x) {
+        for (const T bad :
+             {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()}) {
+          value = bad;
+          CHECK_FALSE(engine.gradients.all_finite(x.data(), count));
+        }
+        value = std::numeric_limits<T>::max();
+      }
+    }
+  });
+}
+
 TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
     // Floats from -0 down to -126, one in 61; below that results are subnormal and then 0.

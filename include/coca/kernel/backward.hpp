@@ -16,10 +16,9 @@
 /// The backward pass, streaming as FlashAttention-2 does (Dao 2023, arXiv 2307.08691, algorithm 2): no
 /// score is kept, all are computed again from the log-sum-exp of their row.
 ///
-///     load:   Q = factor * phi(q), dO, D = dout . out, K = psi(k)
+///     load:   Q = factor * phi(q), dO, D = dout . out; K = psi(k) in rows and panels, V in panels
 ///     for each cell of queries and keys, in steps:
 ///       for each block of keys:
-///         pack:  K and V in panels of keys
 ///         for each tile of rows that sees any of them:
 ///           S = Q K^T;  S = mask(cap(logit(S)));  P = 2^(S - lse)
 ///           dP = dO V^T;  dS = P (dP - D) S'

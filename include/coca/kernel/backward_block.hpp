@@ -46,7 +46,7 @@ class BackwardBlock {
 
   const BackwardOperands<Call>& operands() const { return operands_; }
 
-  /// Adds what these rows and the keys first .. last give each other, in blocks of kTileKeys keys.
+  /// Adds what these rows and the keys first .. last give each other, from a multiple of kTileKeys on.
   void run(Index first_key, Index last_key) {
     for (Index base = first_key; base < last_key; base += kTileKeys) {
       visit({base, 0, std::min(kTileKeys, last_key - base)});
@@ -56,7 +56,6 @@ class BackwardBlock {
  private:
   /// In tiles of even size, whole groups of rows.
   void visit(const KeyBlock& block) {
-    bool loaded = false;
     const Index all = operands_.rows();
     const Index tiles = std::max<Index>((all + kGradientRows - 1) / kGradientRows, 1);
     const Index even = (all + tiles - 1) / tiles;
@@ -65,8 +64,6 @@ class BackwardBlock {
       const Index rows = std::min(size, all - row);
       const Coverage coverage = scores_.classify(row, rows, block.base, block.base + block.end);
       if (coverage == Coverage::empty) continue;
-      if (!loaded) operands_.pack_keys(block);
-      loaded = true;
       if (coverage == Coverage::full) {
         visit_full_tile(row, rows, block);
       } else {
@@ -77,7 +74,7 @@ class BackwardBlock {
 
   void visit_full_tile(Index row, Index rows, const KeyBlock& block) {
     const KeyRange keys{0, block.end};
-    multiply(row, 0, rows, keys);
+    multiply(row, 0, rows, block, keys);
     scores_.finish_full(buffers_.scores, buffers_.derivatives, row, rows, block.base, keys);
     finish_rows(row, 0, rows, block, keys);
     add_to_keys(row, 0, rows, block, keys);
@@ -96,7 +93,7 @@ class BackwardBlock {
       const KeyRange keys = scores_.find_visible(row + r, count, block);
       ranges[static_cast<std::size_t>(g)] = keys;
       if (keys.first >= keys.last) continue;
-      multiply(row, r, count, keys);
+      multiply(row, r, count, block, keys);
       scores_.finish_found(buffers_.scores + r * kStride, buffers_.derivatives + r * kStride,
                            row + r, count, block.base, keys);
       finish_rows(row, r, count, block, keys);
@@ -116,13 +113,15 @@ class BackwardBlock {
   }
 
   /// S = Q K^T and dP = dO V^T of rows r .. r + count of the tile at `row`.
-  void multiply(Index row, Index r, Index count, const KeyRange& keys) const {
+  void multiply(Index row, Index r, Index count, const KeyBlock& block,
+                const KeyRange& keys) const {
     const auto [first, last] = scores_.whole_vectors(keys);
     engine_.multiply_keys(memory_.phi + (row_begin_ + row + r) * widths_.phi_stride,
-                          widths_.phi_stride, buffers_.key_panels, buffers_.scores + r * kStride,
-                          kStride, count, first, last, widths_.score);
+                          widths_.phi_stride, memory_.key_panels + block.base * widths_.score,
+                          buffers_.scores + r * kStride, kStride, count, first, last,
+                          widths_.score);
     engine_.multiply_keys(memory_.dout + (row_begin_ + row + r) * widths_.value_stride,
-                          widths_.value_stride, buffers_.value_panels,
+                          widths_.value_stride, memory_.value_panels + block.base * widths_.value,
                           buffers_.products + r * kStride, kStride, count, first, last,
                           widths_.value);
   }

@@ -9,7 +9,6 @@
 #include "coca/core/scalar.hpp"
 #include "coca/core/target.hpp"
 #include "coca/kernel/backward_plan.hpp"
-#include "coca/kernel/key_block.hpp"
 #include "coca/kernel/key_rows.hpp"
 #include "coca/kernel/load.hpp"
 #include "coca/kernel/query_rows.hpp"
@@ -75,44 +74,40 @@ class BackwardOperands : public QueryRows<Call> {
                 T(0));
   }
 
-  /// psi of some keys, and no sums yet.
+  /// Keys from a multiple of kTileKeys on: psi in rows and in panels, values in panels, and no sums yet.
   void load_keys(Index first, Index last) const {
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index key = first; key < last; ++key) {
-            if (key + kPackKeys < last) keys_.prefetch(key + kPackKeys);
-            T* psi = memory_.psi + key * widths_.phi_stride;
-            load_key(key, psi);
-            std::fill(psi + widths_.score, psi + widths_.phi, T(0));
-            memory_.finite_keys[key] = engine_.gradients.all_finite(psi, widths_.score);
-          }
-        });
+    std::array<const T*, kPackKeys> key_rows;
+    std::array<const T*, kPackKeys> value_rows;
+    for (Index key = first; key < last; key += kPackKeys) {
+      const Index count = std::min(kPackKeys, last - key);
+      on_target(
+          target(), [&]() __attribute__((always_inline)) {
+            for (Index i = 0; i < count; ++i) {
+              if (key + i + kPackKeys < last) {
+                keys_.prefetch(key + i + kPackKeys);
+                values_.prefetch(key + i + kPackKeys);
+              }
+              key_rows[static_cast<std::size_t>(i)] = load_key(key + i);
+            }
+          });
+      for (Index i = 0; i < count; ++i) {
+        value_rows[static_cast<std::size_t>(i)] =
+            values_.row(narrow_, key + i, buffers_.value_rows + i * widths_.value);
+      }
+      // What fills up a vector may be any numbers: their scores are not looked at.
+      const Index whole = this->whole_vectors(count);
+      std::fill(key_rows.begin() + count, key_rows.begin() + whole, key_rows[0]);
+      std::fill(value_rows.begin() + count, value_rows.begin() + whole, value_rows[0]);
+      const Index tile = key / kTileKeys * kTileKeys;
+      engine_.pack_keys(key_rows.data(), memory_.key_panels + tile * widths_.score, key - tile,
+                        whole, widths_.score);
+      engine_.pack_keys(value_rows.data(), memory_.value_panels + tile * widths_.value, key - tile,
+                        whole, widths_.value);
+    }
     std::fill_n(memory_.dpsi + first * widths_.phi_stride, (last - first) * widths_.phi_stride,
                 T(0));
     std::fill_n(memory_.dv + first * widths_.value_stride, (last - first) * widths_.value_stride,
                 T(0));
-  }
-
-  /// A block of keys, and of values, in panels of keys.
-  void pack_keys(const KeyBlock& block) const {
-    std::array<const T*, kPackKeys> key_rows;
-    std::array<const T*, kPackKeys> value_rows;
-    for (Index first = 0; first < block.end; first += kPackKeys) {
-      const Index count = std::min(kPackKeys, block.end - first);
-      // What fills up a vector may be any numbers: their scores are not looked at.
-      const Index whole = this->whole_vectors(count);
-      for (Index i = 0; i < whole; ++i) {
-        const Index key = first + (i < count ? i : 0);
-        if (i < count && key + kPackKeys < block.end)
-          values_.prefetch(block.base + key + kPackKeys);
-        key_rows[static_cast<std::size_t>(i)] =
-            memory_.psi + (block.base + key) * widths_.phi_stride;
-        value_rows[static_cast<std::size_t>(i)] =
-            values_.row(narrow_, block.base + key, buffers_.value_rows + i * widths_.value);
-      }
-      engine_.pack_keys(key_rows.data(), buffers_.key_panels, first, whole, widths_.score);
-      engine_.pack_keys(value_rows.data(), buffers_.value_panels, first, whole, widths_.value);
-    }
   }
 
   /// dq of all rows, from the sums dphi / factor.
@@ -121,6 +116,10 @@ class BackwardOperands : public QueryRows<Call> {
         target(), [&]() __attribute__((always_inline)) {
           for_each_row([&](Index row, Index query, Index head) __attribute__((always_inline)) {
             const Index place = sequence_.first_query + query;
+            const TokenRows<std::byte> to(call_.tensors.dq, sequence_.batch, head);
+            if (query + Base::kQueriesAhead < sequence_.queries) {
+              prefetch_row(to, place + Base::kQueriesAhead);
+            }
             T* dphi = memory_.dphi + (row_begin_ + row) * widths_.phi_stride;
             T* dq = dphi;
             if constexpr (!KeepsQueries<S, T>) {
@@ -131,9 +130,7 @@ class BackwardOperands : public QueryRows<Call> {
                   span(q, call_.shape.query_dim), query_token(query, place, head),
                   span(dphi, widths_.score), span(dq, call_.shape.query_dim));
             }
-            store_row(engine_, narrow_, dq,
-                      TokenRows<std::byte>(call_.tensors.dq, sequence_.batch, head), place,
-                      KeepsQueries<S, T> ? factor : T(1));
+            store_row(engine_, narrow_, dq, to, place, KeepsQueries<S, T> ? factor : T(1));
           });
         });
   }
@@ -200,13 +197,18 @@ class BackwardOperands : public QueryRows<Call> {
     return -std::exp(static_cast<double>(sink) - static_cast<double>(lse)) *
            static_cast<double>(mean);
   }
-  [[gnu::always_inline]] void load_key(Index key, T* psi) const {
+  /// psi of one key, in its place.
+  [[gnu::always_inline]] const T* load_key(Index key) const {
+    T* psi = memory_.psi + key * widths_.phi_stride;
+    const T* k = keys_.row(narrow_, key, buffers_.token);
     if constexpr (KeepsKeys<S, T>) {
-      std::copy_n(keys_.row(narrow_, key, buffers_.token), widths_.score, psi);
+      std::copy_n(k, widths_.score, psi);
     } else {
-      call_.scheme.map_key(span(keys_.row(narrow_, key, buffers_.token), keys_.width()),
-                           key_token(key), span(psi, widths_.score));
+      call_.scheme.map_key(span(k, keys_.width()), key_token(key), span(psi, widths_.score));
     }
+    std::fill(psi + widths_.score, psi + widths_.phi, T(0));
+    memory_.finite_keys[key] = engine_.gradients.all_finite(psi, widths_.score);
+    return psi;
   }
 
   const BackwardWidths<T>& widths_;

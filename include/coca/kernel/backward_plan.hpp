@@ -56,6 +56,8 @@ struct BackwardSequence {
   T* dpsi;            ///< keys x phi_stride
   T* dv;              ///< keys x value_stride
   bool* finite_keys;  ///< keys: whether psi is
+  T* key_panels;      ///< whole tiles of keys x score: psi once more, in panels
+  T* value_panels;    ///< whole tiles of keys x value: values packed as keys are
 
   BackwardSequence(Carver& carver, Index rows, Index keys, const BackwardWidths<T>& widths)
       : phi(carver.take<T>(rows * widths.phi_stride)),
@@ -67,31 +69,32 @@ struct BackwardSequence {
         psi(carver.take<T>(keys * widths.phi_stride)),
         dpsi(carver.take<T>(keys * widths.phi_stride)),
         dv(carver.take<T>(keys * widths.value_stride)),
-        finite_keys(carver.take<bool>(keys)) {}
+        finite_keys(carver.take<bool>(keys)),
+        key_panels(carver.take<T>(whole_tiles(keys) * widths.score)),
+        value_panels(carver.take<T>(whole_tiles(keys) * widths.value)) {}
 
   static std::size_t bytes(Index rows, Index keys, const BackwardWidths<T>& widths) {
     Carver measure;
     BackwardSequence(measure, rows, keys, widths);
     return measure.bytes();
   }
+
+ private:
+  static Index whole_tiles(Index keys) { return (keys + kTileKeys - 1) / kTileKeys * kTileKeys; }
 };
 
 /// One worker's memory, of a size that does not depend on the length of the sequence.
 template <Real T>
 struct BackwardBuffers {
-  T* key_panels;    ///< kTileKeys x score
-  T* value_panels;  ///< kTileKeys x value, values packed as keys are
-  T* value_rows;    ///< kPackKeys x value, before they become panels
-  T* scores;        ///< kGradientRows x kTileStride: scores, then weights
-  T* products;      ///< dout . v, then the gradients of scores
-  T* derivatives;   ///< of scores by phi . psi, where they bend
-  T* token;         ///< one of any operand ...
-  T* other_token;   ///< ... and another
+  T* value_rows;   ///< kPackKeys x value, before they become panels
+  T* scores;       ///< kGradientRows x kTileStride: scores, then weights
+  T* products;     ///< dout . v, then the gradients of scores
+  T* derivatives;  ///< of scores by phi . psi, where they bend
+  T* token;        ///< one of any operand ...
+  T* other_token;  ///< ... and another
 
   BackwardBuffers(Carver& carver, const BackwardWidths<T>& widths)
-      : key_panels(carver.take<T>(kTileKeys * widths.score)),
-        value_panels(carver.take<T>(kTileKeys * widths.value)),
-        value_rows(carver.take<T>(kPackKeys * widths.value)),
+      : value_rows(carver.take<T>(kPackKeys * widths.value)),
         scores(carver.take<T>(kGradientRows * kTileStride<T>)),
         products(carver.take<T>(kGradientRows * kTileStride<T>)),
         derivatives(carver.take<T>(kGradientRows * kTileStride<T>)),
@@ -122,7 +125,7 @@ class BackwardCut {
   Index first_key(Index block) const { return std::min(block * key_size_, keys_); }
 
  private:
-  /// Keys are packed for each cell: fewer rows would not pay it.
+  /// Where a block begins and ends, tiles are cut: fewer tokens would be little but edges.
   static constexpr Index kBlockTokens = 512;
   static constexpr Index kMostBlocks = 16;
 
