@@ -138,6 +138,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
 
   try {
     app.parse(argc, argv);
+    command_line::check_scheme_options(app, a);
     check_together(app, a);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {

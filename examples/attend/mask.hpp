@@ -4,6 +4,7 @@
 #include <coca/coca.hpp>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -15,14 +16,16 @@ namespace attend {
 
 /// Any of the library's masks together, chosen at run time: for a program that must offer all of
 /// them, one kernel to compile instead of one for every combination.
-template <class T>
 class AnyMask : public coca::MaskDefaults {
   using Hiding = std::variant<coca::Full, coca::Causal, coca::SlidingWindow, coca::DilatedWindow,
                               coca::PrefixLm, coca::SinkTokens, coca::GlobalTokens, coca::Documents,
-                              coca::BlockSparse, coca::BooleanMask, coca::AdditiveBias<T>>;
+                              coca::BlockSparse, coca::BooleanMask, coca::AdditiveBias<float>,
+                              coca::AdditiveBias<double>, coca::AdditiveBias<Eigen::half>>;
 
  public:
-  AnyMask(const Arguments& arguments, coca::Index query_heads) {
+  /// For queries of type T, which a bias is of too.
+  template <class T>
+  AnyMask(const Arguments& arguments, coca::Index query_heads, T) {
     for (const std::string& name : arguments.masks) all_.push_back(make(name, arguments));
     for (const std::string& name : arguments.any_masks) any_.push_back(make(name, arguments));
     if (!arguments.bool_mask.empty()) {
@@ -31,8 +34,8 @@ class AnyMask : public coca::MaskDefaults {
     }
     if (!arguments.bias.empty()) {
       bias_file_ = command_line::read_npy(arguments.bias);
-      bias_.emplace(four_axes<T>(bias_file_));
-      all_.push_back(*bias_);
+      bias_ = coca::AdditiveBias<T>(four_axes<T>(bias_file_));
+      all_.push_back(bias_);
     }
     if (arguments.alibi) alibi_.emplace(query_heads);
   }
@@ -67,8 +70,16 @@ class AnyMask : public coca::MaskDefaults {
     };
     return std::ranges::all_of(all_, shows) && (any_.empty() || std::ranges::any_of(any_, shows));
   }
-  coca::Accumulator<T> bias(const coca::Site& site) const {
-    return bias_ ? bias_->bias(site) : coca::Accumulator<T>(0);
+  double bias(const coca::Site& site) const {
+    return std::visit(
+        [&](const auto& mask) {
+          if constexpr (coca::Biased<std::remove_cvref_t<decltype(mask)>>) {
+            return static_cast<double>(mask.bias(site));
+          } else {
+            return 0.0;
+          }
+        },
+        bias_);
   }
   double slope(coca::Index head) const { return alibi_ ? alibi_->slope(head) : 0.0; }
 
@@ -119,7 +130,7 @@ class AnyMask : public coca::MaskDefaults {
 
   std::vector<Hiding> all_;
   std::vector<Hiding> any_;
-  std::optional<coca::AdditiveBias<T>> bias_;
+  Hiding bias_;  ///< what adds to scores; Full, if nothing does
   std::optional<coca::Alibi> alibi_;
   command_line::Array boolean_file_;
   command_line::Array bias_file_;

@@ -48,13 +48,15 @@ void run(const Arguments& arguments, const Inputs& inputs) {
     options.key_ids = key_ids.view<coca::Position, 2>();
   }
 
-  const AnyMask<T> mask(arguments, q.shape[2]);
+  const AnyMask mask(arguments, q.shape[2], T{});
   const command_line::SchemeOfLength scheme(arguments, q.shape[3]);
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
   const auto start = std::chrono::steady_clock::now();
-  coca::attention(coca::TensorView<T>(out.data(), out_shape), q, k, v,
-                  scheme(arguments.first_key + k.shape[1]), mask, options, device);
+  scheme.with(arguments.first_key + k.shape[1], [&](const auto& chosen) {
+    coca::attention(coca::TensorView<T>(out.data(), out_shape), q, k, v, chosen, mask, options,
+                    device);
+  });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (arguments.verbose) {
     std::cerr << arguments.scheme << ", " << command_line::name_of(inputs.q.dtype) << ", "

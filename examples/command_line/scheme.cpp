@@ -11,6 +11,16 @@ namespace command_line {
 
 namespace {
 
+std::vector<double> read_weights(const std::string& path) {
+  const Array file = read_npy(path);
+  const auto matrix = file.view<double, 2>();
+  std::vector<double> values;
+  for (coca::Index i = 0; i < matrix.shape[0]; ++i) {
+    for (coca::Index j = 0; j < matrix.shape[1]; ++j) values.push_back(matrix(i, j));
+  }
+  return values;
+}
+
 coca::RopeScaling make_scaling(const SchemeArguments& arguments) {
   const double factor = arguments.scaling_factor;
   const coca::Index trained = arguments.trained_length;
@@ -20,6 +30,12 @@ coca::RopeScaling make_scaling(const SchemeArguments& arguments) {
   if (arguments.scaling == "yarn") return coca::Yarn{.factor = factor, .trained_length = trained};
   if (arguments.scaling == "llama3")
     return coca::Llama3{.factor = factor, .trained_length = trained};
+  if (arguments.scaling == "clex") {
+    return coca::Clex{.up = read_weights(arguments.clex_up),
+                      .down = read_weights(arguments.clex_down),
+                      .trained_length = trained,
+                      .max_factor = arguments.clex_max_factor};
+  }
   return {};
 }
 
@@ -74,12 +90,13 @@ void add_scheme_options(CLI::App& app, SchemeArguments& a) {
   CLI::Option* inv_freq =
       app.add_option("--inv-freq", a.inv_freq, "a float64 file of theta, rotary_dim/2 numbers")
           ->group(group);
-  app.add_flag("--xpos", a.xpos, "the decay of xPos on every pair of a score")->group(group);
+  CLI::Option* xpos =
+      app.add_flag("--xpos", a.xpos, "the decay of xPos on every pair of a score")->group(group);
 
   const std::string longer = "Longer contexts";
   CLI::Option* scaling =
       app.add_option("--rope-scaling", a.scaling, "how frequencies change")
-          ->check(CLI::IsMember({"none", "linear", "ntk", "dynamic", "yarn", "llama3"}))
+          ->check(CLI::IsMember({"none", "linear", "ntk", "dynamic", "yarn", "llama3", "clex"}))
           ->capture_default_str()
           ->excludes(inv_freq)
           ->group(longer);
@@ -87,23 +104,90 @@ void add_scheme_options(CLI::App& app, SchemeArguments& a) {
       ->needs(scaling)
       ->group(longer);
   app.add_option("--trained-length", a.trained_length,
-                 "dynamic, yarn, llama3: tokens the model was trained for")
+                 "dynamic, yarn, llama3, clex: tokens the model was trained for")
       ->needs(scaling)
       ->group(longer);
   CLI::Option* config =
       app.add_option("--rope-config", a.rope_config, "a Hugging Face config.json: the whole rope")
           ->group(longer);
   for (CLI::Option* other : {base, rotary_dim, inv_freq, scaling}) config->excludes(other);
+  app.add_option("--clex-up", a.clex_up,
+                 "clex: a float64 file of the weights that lead up, [rotary_dim/2, width]")
+      ->group(longer);
+  app.add_option("--clex-down", a.clex_down,
+                 "clex: and of those that lead down, their transpose's shape")
+      ->group(longer);
+  app.add_option("--clex-max-factor", a.clex_max_factor, "clex: at most so many trained lengths")
+      ->capture_default_str()
+      ->group(longer);
+  app.add_option("--distance-ceiling", a.distance_ceiling,
+                 "keys farther behind than so many tokens are as if at that distance (LM-Infinite)")
+      ->group(longer);
+
+  const std::string several = "Positions of several axes (M-RoPE)";
+  CLI::Option* ids =
+      app.add_option(
+             "--mrope-ids", a.mrope_ids,
+             "an int64 file [axes, batch or 1, tokens], or [axes, tokens]: where each token is")
+          ->excludes(xpos)
+          ->group(several);
+  CLI::Option* sections =
+      app.add_option("--mrope-sections", a.mrope_sections,
+                     "how many pairs turn by each axis, with commas; rotary_dim/2 in all")
+          ->delimiter(',')
+          ->allow_extra_args(false)
+          ->check(CLI::NonNegativeNumber)
+          ->needs(ids)
+          ->group(several);
+  ids->needs(sections);
+  app.add_flag("--mrope-in-turn", a.mrope_in_turn,
+               "pairs take the axes in turn, as in Qwen3-VL, rather than section by section")
+      ->needs(ids)
+      ->group(several);
+}
+
+void check_scheme_options(const CLI::App& app, const SchemeArguments& arguments) {
+  const auto given = [&](const char* flag) { return app.count(flag) > 0; };
+  if (arguments.scheme == "dot") {
+    for (const char* flag : {"--rope-scaling", "--rope-config", "--xpos", "--mrope-ids"}) {
+      if (given(flag)) throw CLI::ValidationError(flag, "goes with a rope, which dot has not");
+    }
+  }
+  const bool clex = arguments.scaling == "clex";
+  for (const char* flag : {"--clex-up", "--clex-down", "--clex-max-factor"}) {
+    if (given(flag) && !clex) throw CLI::ValidationError(flag, "goes with --rope-scaling clex");
+  }
+  for (const char* flag : {"--clex-up", "--clex-down"}) {
+    if (clex && !given(flag))
+      throw CLI::ValidationError("--rope-scaling clex", std::string("needs ") + flag);
+  }
 }
 
 SchemeOfLength::SchemeOfLength(const SchemeArguments& arguments, coca::Index head_dim)
     : arguments_(arguments) {
-  if (arguments.scheme != "dot") rope_ = make_rope(arguments, head_dim);
+  if (arguments.scheme == "dot") return;
+  rope_ = make_rope(arguments, head_dim);
+  axes_.assign(static_cast<std::size_t>(rope_->rotary_dim() / 2), 0);
+  ids_.shape = {1, 1, 0};
+  if (arguments.mrope_ids.empty()) return;
+  const std::vector<coca::Index>& sections = arguments.mrope_sections;
+  axes_ = arguments.mrope_in_turn ? coca::axes_in_turn(sections) : coca::axes_by_section(sections);
+  ids_file_ = read_npy(arguments.mrope_ids);
+  if (ids_file_.shape.size() == 2) {
+    const auto ids = ids_file_.view<coca::Position, 2>();
+    ids_ = {ids.data, {ids.shape[0], 1, ids.shape[1]}, {ids.strides[0], 0, ids.strides[1]}};
+  } else {
+    ids_ = ids_file_.view<coca::Position, 3>();
+  }
+}
+
+coca::MultiRope SchemeOfLength::placed(coca::Rope rope) const {
+  return coca::MultiRope(std::move(rope), axes_, ids_);
 }
 
 AnyScheme SchemeOfLength::operator()(coca::Index length) const {
   if (!rope_) return coca::Dot{};
-  const coca::Rope rope = rope_->at_length(length);
+  const coca::MultiRope rope = placed(rope_->at_length(length));
   const auto decayed = [&](auto scheme) -> AnyScheme {
     if (arguments_.xpos) return coca::XPos{scheme, {.centre = length / 2}};
     return scheme;

@@ -16,6 +16,9 @@ void check_together(const CLI::App& app, const Arguments& a) {
   for_cache("--page-tokens", "paged");
   for_cache("--sinks", "rolling");
   for_cache("--window", "rolling");
+  if (app.count("--mrope-ids") > 0 && a.cache == "rolling") {
+    throw CLI::ValidationError("--mrope-ids", "goes with a cache whose tokens stay where they are");
+  }
 }
 
 }  // namespace
@@ -62,6 +65,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
 
   try {
     app.parse(argc, argv);
+    command_line::check_scheme_options(app, a);
     check_together(app, a);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {

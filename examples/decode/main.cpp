@@ -73,8 +73,10 @@ void fill(const Arguments& arguments, const coca::TensorView<T>& out,
     cache.append(sequences, tokens(k, first, end), tokens(v, first, end));
     // All sequences are of one length: none yet, if there is none.
     const Index length = sequences.empty() ? 0 : cache.length(sequences.front());
-    coca::decode(tokens(out, first, end), tokens(q, first, end), cache, sequences, scheme(length),
-                 coca::Causal{}, {}, device);
+    scheme.with(length, [&](const auto& chosen) {
+      coca::decode(tokens(out, first, end), tokens(q, first, end), cache, sequences, chosen,
+                   coca::Causal{}, {}, device);
+    });
   };
   const auto start = std::chrono::steady_clock::now();
   if (arguments.prefill > 0) step(0, arguments.prefill);

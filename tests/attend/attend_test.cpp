@@ -35,22 +35,6 @@ struct Folder : ProgramFolder {
   }
   Result attend(const std::string& arguments) const { return run(arguments); }
 
-  /// Writes a .npy file byte by byte, as any element type, any order, and wrong ones too.
-  void write_raw(const std::string& name, const std::string& descr, const std::string& shape,
-                 const void* bytes, std::size_t size, bool fortran_order = false) const {
-    std::string header = "{'descr': '" + descr +
-                         "', 'fortran_order': " + (fortran_order ? "True" : "False") +
-                         ", 'shape': (" + shape + "), }";
-    header.append(117 - header.size(), ' ').append("\n");  // 10 bytes before it, 128 with it
-    std::ofstream stream(file(name), std::ios::binary);
-    stream << "\x93NUMPY\x01" << '\0' << static_cast<char>(header.size()) << '\0' << header;
-    stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(size));
-  }
-  template <class T>
-  void save_raw(const std::string& name, const std::string& descr, const std::string& shape,
-                const std::vector<T>& values, bool fortran_order = false) const {
-    write_raw(name, descr, shape, values.data(), values.size() * sizeof(T), fortran_order);
-  }
   /// The data of a C-order file, which must be of this type and shape by the words of its header.
   template <class T>
   std::vector<T> load_raw(const std::string& name, const std::string& descr,
@@ -264,6 +248,74 @@ TEST_CASE("attend takes the patterns and scalings of long contexts", "[attend]")
   ropes("--rope-config config.json", coca::DynamicNtk{2.0, 10});
   check("--scheme rotary --xpos --mask causal", coca::XPos{coca::Rotary{coca::Rope({.dim = 16})}},
         causal);
+  const auto lambda = causal & (coca::SinkTokens{2} | coca::SlidingWindow{9, 0});
+  check(
+      "--scheme rotary --distance-ceiling 10 --mask causal --any-mask sinks,window "
+      "--sink-tokens 2 --window-left 9",
+      coca::DistanceCeiling{coca::Rotary{coca::Rope({.dim = 16})}, 10}, lambda);
+
+  Random random(10);
+  std::vector<double> up(8 * 4), down(4 * 8);
+  for (auto* weights : {&up, &down}) {
+    for (double& weight : *weights) weight = 0.1 * random.uniform();
+  }
+  folder.save_raw("up", "<f8", "8, 4", up);
+  folder.save_raw("down", "<f8", "4, 8", down);
+  ropes(
+      "--rope-scaling clex --clex-up up.npy --clex-down down.npy --trained-length 9 "
+      "--clex-max-factor 3",
+      coca::Clex{.up = up, .down = down, .trained_length = 9, .max_factor = 3});
+  REQUIRE(folder
+              .attend("q.npy k.npy v.npy -o four.npy --scheme rotary --rope-scaling clex --clex-up "
+                      "up.npy --clex-down down.npy --trained-length 9")
+              .code == 0);
+  CHECK(read_npy(folder.file("four")).values != read_npy(folder.file("out")).values);
+}
+
+TEST_CASE("attend takes positions of several axes", "[attend]") {
+  const Folder folder;
+  Random random(11);
+  std::vector<coca::Position> ids(3 * 2 * 30);
+  for (coca::Position& id : ids) id = random.integer(0, 90);
+  folder.save_raw("each", "<i8", "3, 2, 30", ids);
+  folder.save_raw("all", "<i8", "3, 30", std::vector(ids.begin(), ids.begin() + 90));
+  folder.save_raw("three", "<i8", "3, 3, 20", ids);
+  const std::array<Index, 3> sections{2, 3, 3};
+  const coca::Rope rope({.dim = 16});
+  Tensor<float> out({2, 20, 4, 12});
+  const auto check = [&](const std::string& flags, const coca::MultiRope& places) {
+    INFO(flags);
+    coca::attention(out.view(), folder.q.view(), folder.t.view(), folder.v.view(),
+                    coca::CocaSlack{places}, coca::Causal{});
+    const auto result =
+        folder.attend("q.npy t.npy v.npy -o out.npy --mask causal --mrope-sections 2,3,3 " + flags);
+    INFO(result.text);
+    REQUIRE(result.code == 0);
+    CHECK(folder.apart("out", out.storage()) <= kRounding);
+  };
+  check("--mrope-ids each.npy", {rope, coca::axes_by_section(sections), {ids.data(), {3, 2, 30}}});
+  check("--mrope-ids all.npy", {rope, coca::axes_by_section(sections), {ids.data(), {3, 1, 30}}});
+  check("--mrope-ids each.npy --mrope-in-turn",
+        {rope, coca::axes_in_turn(sections), {ids.data(), {3, 2, 30}}});
+
+  const auto refused = [&](const std::string& arguments, int code, const std::string& text) {
+    const auto result = folder.attend("q.npy t.npy v.npy -o refused.npy " + arguments);
+    CHECK(result.code == code);
+    CHECK_THAT(result.text, contains(text));
+    CHECK_FALSE(folder.exists("refused"));
+  };
+  refused("--mrope-ids three.npy --mrope-sections 2,3,3", 1,
+          "rope.ids.shape[1] (batch) is 3, expected 2 or 1");
+  refused("--mrope-ids each.npy --mrope-sections 2,3", 1,
+          "axes.size is 5, expected 8 (rotary_dim / 2)");
+  refused("--mrope-ids each.npy --mrope-sections 2,3,1,2", 1, "axes is 3, expected from 0 to 2");
+  refused("--mrope-ids q.npy --mrope-sections 2,3,3", 3, "q.npy holds float32, expected int64");
+  refused("--mrope-ids each.npy", 2, "--mrope-ids requires --mrope-sections");
+  refused("--mrope-sections 2,3,3", 2, "--mrope-sections requires --mrope-ids");
+  refused("--mrope-ids each.npy --mrope-sections 2,-3,9", 2, "--mrope-sections");
+  refused("--mrope-ids each.npy --mrope-sections 2,3,3 --xpos", 2, "--xpos excludes --mrope-ids");
+  refused("--mrope-ids each.npy --mrope-sections 2,3,3 --scheme coca-strict --distance-ceiling 9",
+          1, "scheme is one whose score is no function of the distance m - n");
 }
 
 TEST_CASE("attend takes masks in one word, in several, and before the files", "[attend]") {
@@ -302,6 +354,15 @@ TEST_CASE("attend explains itself and its refusals", "[attend]") {
   refused("q.npy k.npy v.npy", 1, "k.shape[3] (width of the key operand) is 16, expected 8");
   refused("q.npy t.npy v.npy --rotary-dim 7", 1, "rope.rotary_dim is 7");
   refused("q.npy t.npy v.npy --soft-cap -1", 1, "options.soft_cap is -1");
+  refused("q.npy t.npy v.npy --distance-ceiling 7", 1,
+          "scheme is one whose score is no function of the distance m - n");
+  refused("q.npy t.npy v.npy --scheme coca-strict --distance-ceiling -7", 1, "distance is -7");
+  refused("q.npy k.npy v.npy --scheme dot --xpos", 2,
+          "--xpos: goes with a rope, which dot has not");
+  refused("q.npy t.npy v.npy --rope-scaling clex", 2, "--rope-scaling clex: needs --clex-up");
+  refused("q.npy t.npy v.npy --clex-up q.npy", 2, "--clex-up: goes with --rope-scaling clex");
+  refused("q.npy t.npy v.npy --rope-scaling clex --clex-up q.npy --clex-down q.npy", 3,
+          "q.npy holds float32, expected float64");
   refused("q.npy t.npy v.npy --checked --query-ids v.npy", 3,
           "v.npy holds float32, expected int64");
 

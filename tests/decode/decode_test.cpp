@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -151,6 +152,40 @@ TEST_CASE("decode lets a dynamic rope follow the length, step by step", "[decode
                              expected) <= 1e-5);
 }
 
+TEST_CASE("decode takes positions of several axes, CLEX and a ceiling", "[decode]") {
+  const Folder folder;
+  Random random(12);
+  const coca::Rope rope({.dim = kDim});
+  // Those of a prompt: what comes behind goes on from the largest.
+  std::vector<coca::Position> ids(3 * kBatch * 20);
+  for (coca::Position& id : ids) id = random.integer(0, 30);
+  folder.save_raw("ids", "<i8", "3, 2, 20", ids);
+  const coca::MultiRope places(rope, coca::axes_by_section(std::array<Index, 3>{2, 3, 3}),
+                               {ids.data(), {3, kBatch, 20}});
+  CHECK(folder.decoded_apart("q.npy t.npy --prefill 20 --mrope-ids ids.npy --mrope-sections 2,3,3",
+                             attended(folder.q, folder.t, folder.v, coca::CocaSlack{places})) <=
+        bound(folder));
+
+  CHECK(folder.decoded_apart("q.npy t.npy --prefill 20 --scheme coca-strict --distance-ceiling 12",
+                             attended(folder.q, folder.t, folder.v,
+                                      coca::DistanceCeiling{coca::CocaStrict{rope}, 12})) <=
+        bound(folder));
+
+  std::vector<double> up(8 * 4), down(4 * 8);
+  for (auto* weights : {&up, &down}) {
+    for (double& weight : *weights) weight = 0.1 * random.uniform();
+  }
+  folder.save_raw("up", "<f8", "8, 4", up);
+  folder.save_raw("down", "<f8", "4, 8", down);
+  // In one call, of all tokens: the frequencies are those of five trained lengths.
+  const coca::Clex clex{.up = up, .down = down, .trained_length = 9};
+  const coca::Rope longer({.dim = kDim, .scaling = clex, .length = kTokens});
+  CHECK(folder.decoded_apart("q.npy t.npy --prefill 45 --rope-scaling clex --trained-length 9 "
+                             "--clex-up up.npy --clex-down down.npy",
+                             attended(folder.q, folder.t, folder.v, coca::CocaSlack{longer})) <=
+        bound(folder));
+}
+
 TEST_CASE("decode with a rolling cache attends to the first tokens and the last", "[decode]") {
   const Folder folder;
   constexpr Index sinks = 3, window = 10;
@@ -204,5 +239,9 @@ TEST_CASE("decode explains itself and its refusals", "[decode]") {
   refused("q.npy t.npy v.npy --cache nope", 2, "nope not in");
   refused("q.npy t.npy v.npy --page-tokens 32", 2, "--page-tokens: goes with --cache paged");
   refused("q.npy t.npy v.npy --cache paged --window 9", 2, "--window: goes with --cache rolling");
+  refused("q.npy t.npy v.npy --cache rolling --mrope-ids ids.npy --mrope-sections 8", 2,
+          "--mrope-ids: goes with a cache whose tokens stay where they are");
+  refused("q.npy t.npy v.npy --distance-ceiling 7", 1,
+          "scheme is one whose score is no function of the distance m - n");
   refused("q.npy missing.npy v.npy", 3, "missing.npy cannot be opened");
 }

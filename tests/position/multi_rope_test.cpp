@@ -198,6 +198,10 @@ TEST_CASE("ids of another number of sequences are refused before anything is wri
 }
 
 TEST_CASE("wrong axes are named", "[position]") {
+  for (const auto& axes : {coca::axes_by_section, coca::axes_in_turn}) {
+    CHECK_THROWS_WITH(axes(std::array<Index, 2>{4, -2}),
+                      "coca: sections is -2, expected 0 or more pairs");
+  }
   const std::vector<Position> ids(3 * 4);
   const coca::View<const Position, 3> view(ids.data(), {3, 1, 4});
   const Rope rope({.dim = 4});

@@ -31,6 +31,22 @@ class ProgramFolder : public TemporaryFolder {
     write_npy(file(name), {shape.begin(), shape.end()}, x.storage());
   }
 
+  /// Writes a .npy file byte by byte, as any element type, any order, and wrong ones too.
+  void write_raw(const std::string& name, const std::string& descr, const std::string& shape,
+                 const void* bytes, std::size_t size, bool fortran_order = false) const {
+    std::string header = "{'descr': '" + descr +
+                         "', 'fortran_order': " + (fortran_order ? "True" : "False") +
+                         ", 'shape': (" + shape + "), }";
+    header.append(117 - header.size(), ' ').append("\n");  // 10 bytes before it, 128 with it
+    std::ofstream stream(file(name), std::ios::binary);
+    stream << "\x93NUMPY\x01" << '\0' << static_cast<char>(header.size()) << '\0' << header;
+    stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(size));
+  }
+  template <class T>
+  void save_raw(const std::string& name, const std::string& descr, const std::string& shape,
+                const std::vector<T>& values, bool fortran_order = false) const {
+    write_raw(name, descr, shape, values.data(), values.size() * sizeof(T), fortran_order);
+  }
   struct Result {
     int code;
     std::string text;

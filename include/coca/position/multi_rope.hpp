@@ -17,24 +17,36 @@
 /// Positions of several axes: time, height and width of what is not text.
 namespace coca::inline v0 {
 
+namespace detail {
+
+/// Of no less than 0 pairs each. Returns how many there are in all.
+inline Index check_sections(std::span<const Index> sections) {
+  for (const Index pairs : sections) {
+    if (pairs < 0) reject("sections", std::to_string(pairs), "0 or more pairs");
+  }
+  return std::accumulate(sections.begin(), sections.end(), Index{0});
+}
+
+}  // namespace detail
+
 /// Axis 0 for the first sections[0] pairs, axis 1 for the next sections[1], and so on: the mrope_section
 /// of Qwen2-VL (Wang et al. 2024, arXiv 2409.12191, section 2.1), and with two sections the rotation of
 /// images by row and column.
+/// Throws std::invalid_argument for a negative section.
 inline std::vector<Index> axes_by_section(std::span<const Index> sections) {
   std::vector<Index> axes;
+  axes.reserve(static_cast<std::size_t>(detail::check_sections(sections)));
   for (std::size_t axis = 0; axis < sections.size(); ++axis) {
-    axes.insert(axes.end(), static_cast<std::size_t>(std::max<Index>(sections[axis], 0)),
-                static_cast<Index>(axis));
+    axes.insert(axes.end(), static_cast<std::size_t>(sections[axis]), static_cast<Index>(axis));
   }
   return axes;
 }
 
 /// Axes in turn, 0 1 2 0 1 2 ..., for as long as a section has pairs left, and axis 0 for the rest: the
-/// interleaved sections of Qwen3-VL.
+/// interleaved sections of Qwen3-VL. Throws std::invalid_argument for a negative section.
 inline std::vector<Index> axes_in_turn(std::span<const Index> sections) {
   const auto count = static_cast<Index>(sections.size());
-  std::vector<Index> axes(
-      static_cast<std::size_t>(std::accumulate(sections.begin(), sections.end(), Index{0})), 0);
+  std::vector<Index> axes(static_cast<std::size_t>(detail::check_sections(sections)), 0);
   for (Index axis = 1; axis < count; ++axis) {
     const Index end = sections[static_cast<std::size_t>(axis)] * count;
     for (Index j = axis; j < std::min(end, static_cast<Index>(axes.size())); j += count) {
