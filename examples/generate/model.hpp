@@ -41,7 +41,7 @@ class Model {
     std::mt19937_64 engine(seed);
     const auto weights = [&](Index from, Index to) {
       std::normal_distribution<float> normal(0.0F, 1.0F / std::sqrt(static_cast<float>(from)));
-      return Linear{Matrix::NullaryExpr(to, from, [&] { return normal(engine); })};
+      return Linear{Matrix::NullaryExpr(from, to, [&] { return normal(engine); })};
     };
     const Index width = options.width();
     const Index key_width = options.key_heads * options.head_dim;
@@ -50,7 +50,7 @@ class Model {
                                             .key_heads = options.key_heads,
                                             .rope = coca::Rope({.dim = options.head_dim}),
                                             .scheme = options.scheme};
-    embedding_ = weights(width, ModelOptions::vocabulary);
+    embedding_ = weights(width, ModelOptions::vocabulary).weight.transpose();
     for (Index layer = 0; layer < options.layers; ++layer) {
       // A list in braces is evaluated in order, and so the weights are those of the seed.
       blocks_.push_back(
@@ -63,7 +63,7 @@ class Model {
 
   Index layers() const { return static_cast<Index>(blocks_.size()); }
   /// The widest sum of products there is.
-  Index hidden() const { return blocks_.front().gate.weight.rows(); }
+  Index hidden() const { return blocks_.front().gate.weight.cols(); }
   const AttentionLayer& attention(Index layer) const {
     return blocks_[static_cast<std::size_t>(layer)].attention;
   }
@@ -75,13 +75,13 @@ class Model {
   Vector next_logits(std::span<const Byte> tokens, const Attend& attend) const {
     Matrix x(static_cast<Index>(tokens.size()), gain_.size());
     for (Index n = 0; n < x.rows(); ++n) {
-      x.row(n) = embedding_.weight.row(tokens[static_cast<std::size_t>(n)]);
+      x.row(n) = embedding_.row(tokens[static_cast<std::size_t>(n)]);
     }
     for (Index layer = 0; layer < layers(); ++layer) {
       x += attend(layer, norm(x));
       x += swiglu(norm(x), blocks_[static_cast<std::size_t>(layer)]);
     }
-    return embedding_(norm(x.bottomRows(1))).transpose();
+    return embedding_ * norm(x.bottomRows(1)).transpose();
   }
 
  private:
@@ -99,7 +99,7 @@ class Model {
     return block.down(product);
   }
 
-  Linear embedding_;  ///< of bytes, and the way back
+  Matrix embedding_;  ///< a row for each byte
   Vector gain_;
   std::vector<Block> blocks_;
 };

@@ -182,6 +182,7 @@ Metadata parse_metadata(const json& entry) {
 /// That tensors lie side by side from the first byte to the last one.
 void check_places(const std::map<std::string, TensorInfo>& tensors, std::uint64_t data_bytes) {
   std::vector<std::pair<const std::string*, const TensorInfo*>> in_order;
+  in_order.reserve(tensors.size());
   for (const auto& [name, info] : tensors) in_order.emplace_back(&name, &info);
   std::ranges::sort(in_order, {}, [](const auto& tensor) {
     return std::pair(tensor.second->begin, tensor.second->end);
@@ -319,6 +320,7 @@ void SafetensorsWriter::add(const std::string& name, const Shape& shape, std::sp
 void SafetensorsWriter::write(const std::string& path, const Metadata& metadata) const {
   // The widest types come first, so that every tensor lies at a multiple of its element's bytes.
   std::vector<std::pair<const std::string*, const Tensor*>> in_order;
+  in_order.reserve(tensors_.size());
   for (const auto& [name, tensor] : tensors_) in_order.emplace_back(&name, &tensor);
   std::ranges::stable_sort(in_order, std::greater<>(), [](const auto& entry) {
     return coca::element_bytes(entry.second->type);

@@ -19,7 +19,7 @@ using Device = Eigen::ThreadPoolDevice;
 
 void check(const std::string& name, const Linear& linear, Index in, Index out) {
   const std::array<Index, 2> shape{linear.weight.rows(), linear.weight.cols()};
-  const std::array<Index, 2> expected{out, in};
+  const std::array<Index, 2> expected{in, out};
   require(shape == expected, name + ".weight.shape", shape, text_of(expected));
   require(linear.bias.size() == 0 || linear.bias.size() == out, name + ".bias.size",
           linear.bias.size(), std::to_string(out));

@@ -92,7 +92,7 @@ class Reader {
   }
   Linear linear(const std::string& name, Index in, Index out, bool bias) const {
     const std::vector<float> values = checkpoint_.read(prefix_ + name + ".weight", {out, in});
-    return {Eigen::Map<const Matrix>(values.data(), out, in),
+    return {Eigen::Map<const Matrix>(values.data(), out, in).transpose(),
             bias ? vector(name + ".bias", out) : Vector()};
   }
 

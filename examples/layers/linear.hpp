@@ -12,13 +12,15 @@ using coca::Index;
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXf;
 
-/// y = x W^T + b for every row x.
+/// y = x W + b for every row x.
 struct Linear {
-  Matrix weight;     ///< [width of y, width of x], as PyTorch has it
+  /// [width of x, width of y]: the transpose of what checkpoints have, as one row of x, the step of
+  /// generation, is multiplied faster by it.
+  Matrix weight;
   Vector bias = {};  ///< [width of y], or empty: none
 
   Matrix operator()(const Matrix& x) const {
-    Matrix y = x * weight.transpose();
+    Matrix y = x * weight;
     if (bias.size() > 0) y.rowwise() += bias.transpose();
     return y;
   }

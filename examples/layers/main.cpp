@@ -58,7 +58,7 @@ Batch read_batch(const std::string& path, Index hidden) {
     const auto one = file.view<float, 2>();
     from = {one.data, {1, one.shape[0], one.shape[1]}, {0, one.strides[0], one.strides[1]}};
   }
-  require(from.size() > 0, path + ".size", from.size(), "1 or more");
+  require(!from.empty(), path + ".size", from.size(), "1 or more");
   require(from.shape[2] == hidden, path + ".shape[-1]", from.shape[2],
           std::to_string(hidden) + ", the hidden_size of the checkpoint");
   Batch batch{Matrix(from.shape[0] * from.shape[1], hidden), file.shape};

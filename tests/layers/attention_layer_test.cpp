@@ -106,9 +106,9 @@ double bound(const AttentionLayer& layer, const Matrix& x, Index tokens) {
       2.0 * attention_bounds<float, float>(magnitude, 0.0, value, dim, tokens).out +
       2.0 * score_error * value + most(v.errors);
   const Linear& o = weights.o_proj;
-  const double weight_sum = static_cast<double>(o.weight.rowwise().lpNorm<1>().maxCoeff());
+  const double weight_sum = static_cast<double>(o.weight.colwise().lpNorm<1>().maxCoeff());
   const double sum = weight_sum * value + (o.bias.size() == 0 ? 0.0 : most(o.bias));
-  const double products = static_cast<double>(o.weight.cols()) + 1.0;
+  const double products = static_cast<double>(o.weight.rows()) + 1.0;
   return weight_sum * attended_error + (sum_error(products, u) + u) * sum;
 }
 
@@ -149,12 +149,12 @@ Matrix random_matrix(Index rows, Index cols, Random& random) {
 AttentionLayer random_layer(const coca::Rope& rope, Scheme scheme) {
   Random random(11);
   const Index hidden = 20, queries = 4 * rope.dim(), keys = 2 * rope.dim();
-  const auto weights = [&](Index out, Index in) {
-    return Linear{0.3F * random_matrix(out, in, random)};
+  const auto weights = [&](Index in, Index out) {
+    return Linear{0.3F * random_matrix(in, out, random)};
   };
   return {{.hidden = hidden, .heads = 4, .key_heads = 2, .rope = rope, .scheme = scheme},
-          {weights(queries, hidden), weights(keys, hidden), weights(keys, hidden),
-           weights(hidden, queries)}};
+          {weights(hidden, queries), weights(hidden, keys), weights(hidden, keys),
+           weights(queries, hidden)}};
 }
 
 }  // namespace
@@ -259,10 +259,10 @@ TEST_CASE("a layer refuses weights and states that do not fit", "[layers]") {
   refused([](C& c, W&) { c.key_heads = 3; }, "heads is 4, expected a multiple of key_heads, 3");
   refused([](C& c, W&) { c.key_heads = 0; }, "key_heads is 0, expected 1 or more");
   refused([](C& c, W&) { c.heads = 0; }, "heads is 0");
-  refused([](C& c, W&) { c.heads = 6; }, "q_proj.weight.shape is [32, 20], expected [48, 20]");
-  refused([](C&, W& w) { w.k_proj.weight.resize(8, 20); }, "k_proj.weight.shape is [8, 20]");
-  refused([](C&, W& w) { w.v_proj.weight.resize(16, 21); }, "v_proj.weight.shape is [16, 21]");
-  refused([](C&, W& w) { w.o_proj.weight.resize(32, 20); }, "o_proj.weight.shape is [32, 20]");
+  refused([](C& c, W&) { c.heads = 6; }, "q_proj.weight.shape is [20, 32], expected [20, 48]");
+  refused([](C&, W& w) { w.k_proj.weight.resize(20, 8); }, "k_proj.weight.shape is [20, 8]");
+  refused([](C&, W& w) { w.v_proj.weight.resize(21, 16); }, "v_proj.weight.shape is [21, 16]");
+  refused([](C&, W& w) { w.o_proj.weight.resize(20, 32); }, "o_proj.weight.shape is [20, 32]");
   refused([](C&, W& w) { w.q_proj.bias = Vector::Zero(3); }, "q_proj.bias.size is 3, expected 32");
   refused([](C&, W& w) { w.k_norm = Vector::Zero(3); }, "k_norm.size is 3, expected 8");
 
