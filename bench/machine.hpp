@@ -93,7 +93,7 @@ COCA_BENCH_FMA(fma_avx512, __attribute__((target("avx512f,fma"))), 64)
 template <class T>
 double fma_peak() {
 #if COCA_MULTI_TARGET
-  if (coca::target() == coca::Target::avx512) return fma_avx512<T>();
+  if (coca::target() >= coca::Target::avx512) return fma_avx512<T>();
   if (coca::target() == coca::Target::avx2) return fma_avx2<T>();
 #endif
   return fma_baseline<T>();
@@ -140,7 +140,7 @@ COCA_BENCH_READ(read_avx512, __attribute__((target("avx512f"))), 64)
 
 inline std::uint64_t read_all(const std::uint64_t* from, std::size_t size) {
 #if COCA_MULTI_TARGET
-  if (coca::target() == coca::Target::avx512) return read_avx512(from, size);
+  if (coca::target() >= coca::Target::avx512) return read_avx512(from, size);
   if (coca::target() == coca::Target::avx2) return read_avx2(from, size);
 #endif
   return read_baseline(from, size);

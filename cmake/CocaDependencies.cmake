@@ -2,19 +2,21 @@
 include_guard(GLOBAL)
 include(FetchContent)
 
-# coca_package(NAME TARGET target URL url [VERSION version] [HEADERS dir] [LINK target...])
+# coca_package(NAME TARGET target URL url [VERSION version [OR_VERSION version]] [HEADERS dir]
+#   [LINK target...])
 # describes a package to coca_require. With HEADERS it is headers alone, below `dir` of what is
 # fetched; its own build is not run then, as it would configure tests and install rules. LINK names
 # the targets those headers need in turn.
 function(coca_package name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TARGET;URL;VERSION;HEADERS" "LINK")
-  foreach(field IN ITEMS TARGET URL VERSION HEADERS LINK)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TARGET;URL;VERSION;OR_VERSION;HEADERS" "LINK")
+  foreach(field IN ITEMS TARGET URL VERSION OR_VERSION HEADERS LINK)
     set(coca_${name}_${field} "${arg_${field}}" PARENT_SCOPE)
   endforeach()
 endfunction()
 
-# Users of the headers need Eigen alone; the rest is for tests, examples and benchmarks.
-coca_package(Eigen3 TARGET Eigen3::Eigen VERSION 3.4 HEADERS .
+# Users of the headers need Eigen alone; the rest is for tests, examples and benchmarks. (Version 3.4.0
+# refuses whoever asks for a range that reaches beyond 3.)
+coca_package(Eigen3 TARGET Eigen3::Eigen VERSION 3.4 OR_VERSION 5 HEADERS .
   URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz)
 coca_package(Catch2 TARGET Catch2::Catch2
   URL https://github.com/catchorg/Catch2/archive/refs/tags/v3.5.4.tar.gz)
@@ -37,6 +39,9 @@ function(coca_require name)
     return()
   endif()
   find_package(${name} ${coca_${name}_VERSION} CONFIG QUIET)
+  if(NOT ${name}_FOUND AND coca_${name}_OR_VERSION)
+    find_package(${name} ${coca_${name}_OR_VERSION} CONFIG QUIET)
+  endif()
   if(${name}_FOUND)
     # Else a project that adds coca by add_subdirectory could not see what coca links to.
     set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL TRUE)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake make libeigen3-dev"
-  [tests]="catch2 libxtensor-dev nlohmann-json3-dev"
+  [tests]="catch2 libxtensor-dev nlohmann-json3-dev pkg-config python3"
   [examples]="libcli11-dev libxtensor-dev nlohmann-json3-dev gnuplot-nox"
   [checks]="clang clang-format clang-tidy"
   [bench]="libbenchmark-dev"

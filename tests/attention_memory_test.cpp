@@ -111,6 +111,46 @@ TEST_CASE("a warm decode does not allocate", "[memory]") {
   CHECK(allocations == before);
 }
 
+TEST_CASE("warm gradients do not allocate", "[memory]") {
+  Eigen::ThreadPool pool(3);
+  const Eigen::ThreadPoolDevice device(&pool, 3);
+  const coca::Rotary scheme{coca::Rope({.dim = 16})};
+  Random random(6);
+  Tensor<float> x({1, 1100, 2, 16}), out({1, 1100, 2, 16}), dq({1, 1100, 2, 16}),
+      dk({1, 1100, 2, 16}), dv({1, 1100, 2, 16});
+  x.fill([&] { return random.uniform(); });
+  Eigen::Tensor<float, 3> lse(1, 2, 1100);
+  const auto run = [&](const auto& on) {
+    coca::attention(out.view(), x.view(), x.view(), x.view(), scheme, coca::Causal{},
+                    {.lse = coca::view(lse)}, on);
+    coca::attention_backward(dq.view(), dk.view(), dv.view(), x.view(), x.view(), x.view(),
+                             x.view(), out.view(), lse, scheme, coca::Causal{}, {}, {}, on);
+  };
+  run(device);
+  run(Eigen::DefaultDevice{});
+  const long before = allocations;
+  for (int i = 0; i < 10; ++i) {
+    run(device);
+    run(Eigen::DefaultDevice{});
+  }
+  CHECK(allocations == before);
+}
+
+TEST_CASE("work memory of gradients is as long as the sequence", "[memory]") {
+  const coca::CocaSlack scheme{coca::Rope({.dim = 128})};
+  const auto bytes = [&](Index batch, Index length) {
+    const coca::TensorView<const float> q(nullptr, {batch, length, 8, 128}),
+        t(nullptr, {batch, length, 2, 64}), v(nullptr, {batch, length, 2, 128});
+    return static_cast<double>(coca::backward_workspace_bytes(q, t, v, scheme));
+  };
+  // Four queries and their key: 3 rows of each query's and 5 of the key's, of 128 numbers and most of them
+  // with a cache line beside; shifts and means; and whether they are finite. The rest does not grow.
+  const double a_token = (17.0 * 128 + 15 * 16 + 8) * 4 + 5;
+  CHECK(bytes(1, 1 << 20) - bytes(1, 1 << 19) <= a_token * (1 << 19));
+  CHECK(bytes(1, 1 << 10) <= a_token * (1 << 10) + (1 << 18));
+  CHECK(bytes(5, 1 << 10) <= bytes(1, 1 << 10) + (1 << 12));
+}
+
 TEST_CASE("a warm call under a distance ceiling does not allocate", "[memory]") {
   Random random(5);
   Tensor<float> q({1, 200, 4, 16}), k({1, 300, 2, 16}), v({1, 300, 2, 16}), out({1, 200, 4, 16});

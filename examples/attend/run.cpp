@@ -65,13 +65,13 @@ void run(const Arguments& arguments, const Inputs& inputs) {
 
   PendingFile out_file(arguments.out);
   if (inputs.q.is_matrix()) {
-    out_file.write_npy({out_shape[1], out_shape[3]}, out);
+    command_line::write_npy(out_file, {out_shape[1], out_shape[3]}, out);
   } else {
-    out_file.write_npy({out_shape.begin(), out_shape.end()}, out);
+    command_line::write_npy(out_file, {out_shape.begin(), out_shape.end()}, out);
   }
   if (!arguments.lse.empty()) {
     PendingFile lse_file(arguments.lse);
-    lse_file.write_npy({lse_shape.begin(), lse_shape.end()}, lse);
+    command_line::write_npy(lse_file, {lse_shape.begin(), lse_shape.end()}, lse);
     lse_file.keep();
   }
   out_file.keep();

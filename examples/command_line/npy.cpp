@@ -4,11 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <new>
-#include <utility>
 
 // The headers of xtensor 0.24 do not compile without warnings.
 #pragma GCC diagnostic push
@@ -18,8 +16,6 @@
 #pragma GCC diagnostic pop
 
 namespace command_line {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -105,39 +101,23 @@ Array read_npy(const std::string& path) {
   }
 }
 
-PendingFile::PendingFile(std::string path) : path_(std::move(path)), written_(path_) {
-  std::error_code ignored;
-  if (!fs::exists(path_, ignored) || fs::is_regular_file(path_, ignored)) written_ += ".part";
-}
-
-PendingFile::~PendingFile() {
-  std::error_code ignored;
-  if (written_ != path_) fs::remove(written_, ignored);
-}
-
 template <class T>
-void PendingFile::write_npy(const std::vector<coca::Index>& shape, const std::vector<T>& values) {
-  std::ofstream stream(written_, std::ios::binary);
-  // xtensor has no name for half, so the header is written for the type by its own name.
-  const std::vector<std::size_t> extents(shape.begin(), shape.end());
-  xt::detail::write_header(stream, known(dtype_of<T>()).descr, false, extents);
-  stream.write(reinterpret_cast<const char*>(values.data()),
-               static_cast<std::streamsize>(values.size() * sizeof(T)));
-  stream.close();
-  if (!stream) throw FileError(path_ + " cannot be written");
+void write_npy(const PendingFile& file, const std::vector<coca::Index>& shape,
+               const std::vector<T>& values) {
+  file.write([&](std::ostream& stream) {
+    // xtensor has no name for half, so the header is written for the type by its own name.
+    const std::vector<std::size_t> extents(shape.begin(), shape.end());
+    xt::detail::write_header(stream, known(dtype_of<T>()).descr, false, extents);
+    stream.write(reinterpret_cast<const char*>(values.data()),
+                 static_cast<std::streamsize>(values.size() * sizeof(T)));
+  });
 }
 
-void PendingFile::keep() {
-  if (written_ == path_) return;
-  std::error_code error;
-  fs::rename(written_, path_, error);
-  if (error) throw FileError(path_ + " cannot be written");
-  written_ = path_;
-}
-
-template void PendingFile::write_npy(const std::vector<coca::Index>&,
-                                     const std::vector<Eigen::half>&);
-template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<float>&);
-template void PendingFile::write_npy(const std::vector<coca::Index>&, const std::vector<double>&);
+template void write_npy(const PendingFile&, const std::vector<coca::Index>&,
+                        const std::vector<Eigen::half>&);
+template void write_npy(const PendingFile&, const std::vector<coca::Index>&,
+                        const std::vector<float>&);
+template void write_npy(const PendingFile&, const std::vector<coca::Index>&,
+                        const std::vector<double>&);
 
 }  // namespace command_line

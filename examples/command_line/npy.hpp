@@ -2,17 +2,13 @@
 
 #include <coca/core/view.hpp>
 #include <cstddef>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "command_line/file.hpp"
+
 /// .npy files (NumPy's format 1.0 and 2.0), through xtensor.
 namespace command_line {
-
-/// A file that cannot be read, or does not hold what is wanted of it.
-struct FileError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 enum class DType { float16, float32, float64, int64, boolean };
 
@@ -71,26 +67,9 @@ struct Array {
 /// DType in little-endian order, is of a shape no memory holds, or ends early.
 Array read_npy(const std::string& path);
 
-/// A file under way: written in full beside its place, "<path>.part", which it takes with keep().
-/// Without that it goes again, and what stood in its place stays. A device or a pipe is written
-/// directly.
-class PendingFile {
- public:
-  explicit PendingFile(std::string path);
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-  ~PendingFile();
-
-  /// Writes row-major values as .npy. Throws FileError if that cannot be done.
-  template <class T>
-  void write_npy(const std::vector<coca::Index>& shape, const std::vector<T>& values);
-
-  /// Throws FileError if the file cannot take its place.
-  void keep();
-
- private:
-  std::string path_;
-  std::string written_;
-};
+/// Writes row-major values as .npy. Throws FileError if that cannot be done.
+template <class T>
+void write_npy(const PendingFile& file, const std::vector<coca::Index>& shape,
+               const std::vector<T>& values);
 
 }  // namespace command_line

@@ -19,11 +19,16 @@ class ProgressBar {
   }
 
   void show(long done, double per_second) {
+    char text[48];
+    std::snprintf(text, sizeof text, "%.1f tokens/s", per_second);
+    show(done, std::string(text));
+  }
+  void show(long done, const std::string& text) {
     if (!shown_) return;
     constexpr long width = 40;
     const auto full = static_cast<std::size_t>(std::min(width, width * done / steps_));
-    std::fprintf(stderr, "\r[%-*s] %ld/%ld  %.1f tokens/s ", static_cast<int>(width),
-                 std::string(full, '#').c_str(), done, steps_, per_second);
+    std::fprintf(stderr, "\r[%-*s] %ld/%ld  %s ", static_cast<int>(width),
+                 std::string(full, '#').c_str(), done, steps_, text.c_str());
     std::fflush(stderr);
   }
 

@@ -1,11 +1,10 @@
 #include "command_line/scheme.hpp"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "command_line/cli.hpp"
 #include "command_line/npy.hpp"
+#include "hugging_face/checkpoint.hpp"
 #include "hugging_face/rope_config.hpp"
 
 namespace command_line {
@@ -42,10 +41,9 @@ coca::RopeScaling make_scaling(const SchemeArguments& arguments) {
 
 coca::Rope make_rope(const SchemeArguments& arguments, coca::Index head_dim) {
   if (!arguments.rope_config.empty()) {
-    std::ifstream file(arguments.rope_config);
-    if (!file) throw FileError(arguments.rope_config + ": cannot be opened");
+    const nlohmann::json config = hugging_face::read_json(arguments.rope_config);
     try {
-      return hugging_face::rope_from_config(nlohmann::json::parse(file));
+      return hugging_face::rope_from_config(config);
     } catch (const nlohmann::json::exception& error) {
       throw FileError(arguments.rope_config + ": " + error.what());
     }

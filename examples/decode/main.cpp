@@ -4,7 +4,6 @@
 #include <chrono>
 #include <coca/coca.hpp>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -12,19 +11,14 @@
 
 #include "command_line/npy.hpp"
 #include "command_line/program.hpp"
+#include "command_line/require.hpp"
 #include "decode/arguments.hpp"
 
 namespace decode {
 namespace {
 
 using coca::Index;
-
-/// Refuses a value, in the words of the library's own messages.
-void require(bool ok, const std::string& name, Index was, const std::string& expected) {
-  if (ok) return;
-  throw std::invalid_argument("coca: " + name + " is " + std::to_string(was) + ", expected " +
-                              expected);
-}
+using command_line::require;
 
 /// What must fit before the tokens are divided into steps; the rest, the library sees by itself.
 template <class T>
@@ -122,9 +116,9 @@ void run(const Arguments& arguments, const command_line::Array& q_file,
 
   command_line::PendingFile file(arguments.out);
   if (q_file.is_matrix()) {
-    file.write_npy({shape[1], shape[3]}, values);
+    command_line::write_npy(file, {shape[1], shape[3]}, values);
   } else {
-    file.write_npy({shape.begin(), shape.end()}, values);
+    command_line::write_npy(file, {shape.begin(), shape.end()}, values);
   }
   file.keep();
 }

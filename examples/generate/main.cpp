@@ -1,8 +1,8 @@
 #define EIGEN_USE_THREADS
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -11,6 +11,7 @@
 
 #include "command_line/cli.hpp"
 #include "command_line/progress_bar.hpp"
+#include "command_line/stopwatch.hpp"
 #include "generate/model.hpp"
 
 /// Generation of text with keys and values in paged caches, one for each layer.
@@ -32,37 +33,20 @@ struct Arguments {
   bool check = false;
 };
 
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
 /// Attention of new tokens to those before them, which every layer has in a cache of its own.
-template <class S>
 class CachedAttention {
  public:
-  CachedAttention(const ModelOptions& options, const S& scheme,
-                  const Eigen::ThreadPoolDevice& device)
-      : options_(options), scheme_(scheme), device_(device) {
-    for (Index layer = 0; layer < options.layers; ++layer) {
-      caches_.push_back(
-          std::make_unique<coca::PagedCache>(coca::CacheOptions{.key_heads = options.key_heads,
-                                                                .key_dim = options.key_dim,
-                                                                .value_dim = options.head_dim}));
+  CachedAttention(const Model& model, const Eigen::ThreadPoolDevice& device)
+      : model_(model), device_(device) {
+    for (Index layer = 0; layer < model.layers(); ++layer) {
+      caches_.push_back(std::make_unique<coca::PagedCache>(model.attention(layer).cache_options()));
       caches_.back()->add();
     }
   }
 
-  void operator()(Index layer, const Matrix& q, const Matrix& key, const Matrix& v, Matrix& out) {
-    coca::PagedCache& cache = *caches_[static_cast<std::size_t>(layer)];
-    cache.append(kSequence, with_heads(key, options_.key_heads), with_heads(v, options_.key_heads));
-    coca::decode(with_heads(out, options_.heads), with_heads(q, options_.heads), cache, kSequence,
-                 scheme_, coca::Causal{}, {}, device_);
+  Matrix operator()(Index layer, const Matrix& x) const {
+    return model_.attention(layer).forward(x, *caches_[static_cast<std::size_t>(layer)], kSequence,
+                                           device_);
   }
 
   std::size_t bytes() const {
@@ -71,19 +55,18 @@ class CachedAttention {
     return sum;
   }
   /// What a token takes, in all layers.
-  Index token_bytes() const { return options_.layers * caches_.front()->token_bytes(); }
+  Index token_bytes() const { return model_.layers() * caches_.front()->token_bytes(); }
 
  private:
   static constexpr std::array<coca::SequenceId, 1> kSequence{0};  ///< the only one of each cache
 
-  const ModelOptions& options_;
-  const S& scheme_;
+  const Model& model_;
   const Eigen::ThreadPoolDevice& device_;
   std::vector<std::unique_ptr<coca::PagedCache>> caches_;
 };
 
 /// Draws a byte with probabilities softmax(logits / temperature); at temperature 0, the most likely.
-Byte sample(const Eigen::VectorXf& logits, double temperature, std::mt19937_64& engine) {
+Byte sample(const Vector& logits, double temperature, std::mt19937_64& engine) {
   Index best = 0;
   const float most = logits.maxCoeff(&best);
   if (temperature == 0.0) return static_cast<Byte>(best);
@@ -103,50 +86,43 @@ std::string printable(std::span<const Byte> text) {
 
 /// The largest difference of the last logits from those without a cache, by coca::attention over
 /// the whole text; returns whether it is rounding.
-template <class S>
-bool check(const Model& model, const S& scheme, std::span<const Byte> text,
-           const Eigen::VectorXf& logits, const Eigen::ThreadPoolDevice& device) {
-  const ModelOptions& options = model.options();
-  const Eigen::VectorXf whole = model.next_logits(
-      text, [&](Index, const Matrix& q, const Matrix& key, const Matrix& v, Matrix& out) {
-        coca::attention(with_heads(out, options.heads), with_heads(q, options.heads),
-                        with_heads(key, options.key_heads), with_heads(v, options.key_heads),
-                        scheme, coca::Causal{}, {}, device);
-      });
+bool check(const Model& model, std::span<const Byte> text, const Vector& logits,
+           const Eigen::ThreadPoolDevice& device) {
+  const Vector whole = model.next_logits(text, [&](Index layer, const Matrix& x) {
+    return model.attention(layer).forward(x, 1, device);
+  });
   const float difference = (whole - logits).cwiseAbs().maxCoeff();
   // A sum of n rounded products is off by 8 sqrt(n) u of its size or less, all but surely (Higham &
   // Mary 2019). The longest sums here are of `hidden` terms; a block has six of them one after the
   // other, attention for two, and passes on what came in about as large as it was.
-  const float sum = 8.0F * std::sqrt(static_cast<float>(options.hidden)) *
+  const float sum = 8.0F * std::sqrt(static_cast<float>(model.hidden())) *
                     std::numeric_limits<float>::epsilon() / 2.0F;
   const float bound =
-      2.0F * static_cast<float>(6 * options.layers + 1) * sum * whole.cwiseAbs().maxCoeff();
+      2.0F * static_cast<float>(6 * model.layers() + 1) * sum * whole.cwiseAbs().maxCoeff();
   std::printf("last logits with and without a cache: largest difference %.1e, bound %.1e\n",
               static_cast<double>(difference), static_cast<double>(bound));
   return difference <= bound;
 }
 
-template <class S>
-int run(const Arguments& arguments, const S& scheme) {
-  ModelOptions options{.layers = arguments.layers, .collinear = arguments.scheme != "rotary"};
-  options.key_dim = scheme.key_dim(options.head_dim);
-  const Model model(options, arguments.seed);
+int run(const Arguments& arguments, layers::Scheme scheme) {
+  const Model model({.layers = arguments.layers, .scheme = scheme}, arguments.seed);
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
-  CachedAttention cached(model.options(), scheme, device);
+  const CachedAttention cached(model, device);
+  const Model::Attend attend = std::cref(cached);
   std::mt19937_64 engine(arguments.seed);
 
   std::vector<Byte> text(arguments.prompt.begin(), arguments.prompt.end());
-  const Stopwatch prefill;
-  Eigen::VectorXf logits = model.next_logits(text, cached);
+  const command_line::Stopwatch prefill;
+  Vector logits = model.next_logits(text, attend);
   const double prefill_seconds = prefill.seconds();
 
-  const Stopwatch generation;
+  const command_line::Stopwatch generation;
   {
     command_line::ProgressBar bar(arguments.tokens);
     for (Index n = 1; n <= arguments.tokens; ++n) {
       text.push_back(sample(logits, arguments.temperature, engine));
-      logits = model.next_logits(std::span(text).last(1), cached);
+      logits = model.next_logits(std::span(text).last(1), attend);
       bar.show(n, static_cast<double>(n) / generation.seconds());
     }
   }
@@ -159,7 +135,7 @@ int run(const Arguments& arguments, const S& scheme) {
               static_cast<double>(arguments.tokens) / generation_seconds);
   std::printf("caches:     %zu bytes in pages, %ld bytes a token (%s)\n", cached.bytes(),
               static_cast<long>(cached.token_bytes()), arguments.scheme.c_str());
-  if (arguments.check && !check(model, scheme, text, logits, device)) return 1;
+  if (arguments.check && !check(model, text, logits, device)) return 1;
   return 0;
 }
 
@@ -192,8 +168,7 @@ int main(int argc, char** argv) {
   app.add_flag("--check", a.check, "compare the last logits with those without a cache");
   CLI11_PARSE(app, argc, argv);
 
-  const coca::Rope rope({.dim = generate::ModelOptions{}.head_dim});
-  if (a.scheme == "rotary") return generate::run(a, coca::Rotary{rope});
-  if (a.scheme == "coca-strict") return generate::run(a, coca::CocaStrict{rope});
-  return generate::run(a, coca::CocaSlack{rope});
+  if (a.scheme == "rotary") return generate::run(a, layers::Scheme::rotary);
+  if (a.scheme == "coca-strict") return generate::run(a, layers::Scheme::coca_strict);
+  return generate::run(a, layers::Scheme::coca_slack);
 }

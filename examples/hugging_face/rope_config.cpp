@@ -88,9 +88,13 @@ coca::Rope rope_from_config(const json& config, Index length) {
     return find<double>(scaling, key).value_or(find<double>(config, key).value_or(otherwise));
   };
   const Index dim = find<Index>(config, "head_dim").value_or(0);
-  const Index head_dim = dim != 0 ? dim
-                                  : config.at("hidden_size").get<Index>() /
-                                        config.at("num_attention_heads").get<Index>();
+  const auto dim_of_heads = [&] {
+    const Index heads = config.at("num_attention_heads").get<Index>();
+    if (heads > 0) return config.at("hidden_size").get<Index>() / heads;
+    throw std::invalid_argument("hugging_face: num_attention_heads is " + std::to_string(heads) +
+                                ", expected 1 or more");
+  };
+  const Index head_dim = dim != 0 ? dim : dim_of_heads();
   const double turning = number("partial_rotary_factor", 1.0) * static_cast<double>(head_dim);
   return coca::Rope({.dim = head_dim,
                      .base = number("rope_theta", 10000.0),

@@ -11,7 +11,7 @@ namespace hugging_face {
 /// files call rope_parameters, of the types default, linear, dynamic, yarn, llama3 and longrope. Pairs
 /// are laid out half-split, as these models have them. `length`, in tokens, is that of the sequence at
 /// hand, for the types that follow it.
-/// Throws std::invalid_argument for another type, and nlohmann's exceptions for what is missing.
+/// Throws std::invalid_argument for another type and for sizes that cannot be, and nlohmann's exceptions for what is missing.
 coca::Rope rope_from_config(const nlohmann::json& config, coca::Index length = 0);
 
 }  // namespace hugging_face

@@ -25,8 +25,6 @@ void run_sequences(const Tensors& tensors, const S& scheme, const M& mask,
                    const AttentionShape& shape, const Sequences& sequences,
                    const AttentionOptions& options, const D& device) {
   check_options(options, shape, tensors);
-  TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
-  TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
   if (options.checked) check_keys<T>(scheme, tensors.k, sequences.packed());
 
   const double scale =

@@ -3,6 +3,7 @@
 /// All of coca. Each header also stands alone.
 
 #include "coca/attention.hpp"
+#include "coca/attention_backward.hpp"
 #include "coca/cache/paged_cache.hpp"
 #include "coca/cache/rolling_cache.hpp"
 #include "coca/core/version.hpp"
@@ -29,6 +30,7 @@
 #include "coca/position/rope.hpp"
 #include "coca/position/rotate.hpp"
 #include "coca/position/yarn.hpp"
+#include "coca/scheme/adjoint.hpp"
 #include "coca/scheme/at_distance.hpp"
 #include "coca/scheme/coca.hpp"
 #include "coca/scheme/dot.hpp"

@@ -3,8 +3,8 @@
 #include "coca/coca.hpp"
 
 /// What takes the compiler's time, compiled in one place: the tile products for every instruction set,
-/// and the common kernels, which are those of float, bfloat16 and half; Dot, Rotary, and CocaStrict
-/// and CocaSlack of a non-negative t; Full and Causal. Include this header in place of
+/// and the common kernels of attention and its gradients, which are those of float, bfloat16 and half;
+/// Dot, Rotary, and CocaStrict and CocaSlack of a non-negative t; Full and Causal. Include this header in place of
 /// coca.hpp wherever attention is called, and have one source file of the program that begins with
 ///     #define COCA_INSTANTIATE
 ///     #include <coca/extern.hpp>
@@ -22,8 +22,12 @@
 #else
 #define COCA_EXTERN_DEVICES(Kernel, ...) Kernel(__VA_ARGS__, Eigen::DefaultDevice)
 #endif
-#define COCA_EXTERN_KERNEL(Scheme, MaskType, DeviceType) \
-  COCA_EXTERN template void forward(const ForwardCall<float, Scheme, MaskType>&, const DeviceType&);
+#define COCA_EXTERN_KERNEL(Scheme, MaskType, DeviceType)                                \
+  COCA_EXTERN template void forward(const ForwardCall<float, Scheme, MaskType>&,        \
+                                    const DeviceType&);                                 \
+  COCA_EXTERN template void backward(const BackwardCall<float, Scheme, MaskType>&,      \
+                                     const BackwardPlan&, const BackwardWidths<float>&, \
+                                     const DeviceType&);
 #define COCA_EXTERN_SCHEME(Scheme)                      \
   COCA_EXTERN_DEVICES(COCA_EXTERN_KERNEL, Scheme, Full) \
   COCA_EXTERN_DEVICES(COCA_EXTERN_KERNEL, Scheme, Causal)

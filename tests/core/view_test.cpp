@@ -81,6 +81,8 @@ TEST_CASE("a pointer with a shape is row-major, with strides anything", "[core]"
   const coca::TensorView<const double> reversed(memory.data() + 23, {1, 2, 3, 4}, {0, -12, -4, -1});
   CHECK(&reversed(0, 1, 2, 3) == memory.data());
   CHECK(coca::TensorView<double>(nullptr, {1, 0, 3, 4}).empty());
+  const Index many = Index{1} << 32;
+  CHECK_FALSE(coca::TensorView<double>(nullptr, {many, many, 3, 4}, {0, 0, 4, 1}).empty());
 }
 
 TEST_CASE("what has no memory is no tensor", "[core]") {

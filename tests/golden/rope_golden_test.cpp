@@ -65,6 +65,13 @@ TEST_CASE("a configuration of an unknown type is refused", "[golden]") {
                     "llama3 or longrope");
 }
 
+TEST_CASE("a configuration without heads is refused", "[golden]") {
+  const nlohmann::json config =
+      nlohmann::json::parse(R"({"hidden_size": 64, "num_attention_heads": 0})");
+  CHECK_THROWS_WITH(hugging_face::rope_from_config(config),
+                    "hugging_face: num_attention_heads is 0, expected 1 or more");
+}
+
 TEST_CASE("positions of three axes, as Qwen2-VL and Qwen3-VL have them", "[golden]") {
   const coca::Rope base({.dim = 128, .base = 1e6});
   for (const bool in_turn : {false, true}) {

@@ -18,6 +18,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 #define COCA_TARGET_NAMESPACE wide
 #define COCA_TARGET_BYTES 64
+#define COCA_TARGET_BFLOAT16 0
 #include "coca/kernel/tile_engine.inc"
 
 /// Every function of every instruction set that this machine can run.
@@ -30,7 +31,7 @@ using coca::Target;
 /// Calls visit(engine, engine for narrow types) for each of them.
 template <class T, class Visit>
 void for_each_engine(Visit&& visit) {
-  for (const Target target : {Target::baseline, Target::avx2, Target::avx512}) {
+  for (const Target target : kAllTargets) {
     if (!target_available(target)) continue;
     INFO(coca::target_name(target));
     visit(tile_engine<T>(target), narrow_engine(target));
@@ -142,6 +143,121 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
         }
         const auto terms = static_cast<double>(keys + 1);
         CHECK(worst <= test::sum_error(terms, test::kUnit<T>) * terms);
+      }
+    }
+  });
+}
+
+TEST_CASE("the products in bfloat16", "[kernel]") {
+  test::Random random(104);
+  const auto rounded = [](float x) { return static_cast<float>(static_cast<Eigen::bfloat16>(x)); };
+  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+    if (engine.bfloat16 == nullptr) return;
+    const Bfloat16Functions<float>& pairs = *engine.bfloat16;
+    for (const Index rows : {1, 5, 6, 13}) {
+      for (const Index keys : {1, 17, 100, 128}) {
+        const Index depth = random.integer(1, 70);
+        const Index half = (depth + 1) / 2;
+        const Index dim = random.integer(1, 70);
+        const Index end = (keys + engine.vector - 1) / engine.vector * engine.vector;
+        const Index columns = (dim + engine.vector - 1) / engine.vector * engine.vector;
+        const auto q = random_numbers<float>(rows * depth, random);
+        const auto k = random_numbers<float>(keys * depth, random);
+        const auto v = random_numbers<float>(keys * dim, random);
+        const auto pack = [&](const std::vector<float>& x, Index count, Index width, Index stride) {
+          std::vector<float> packed(static_cast<std::size_t>(count * stride));
+          for (Index row = 0; row < count; ++row) {
+            pairs.round(x.data() + row * width, packed.data() + row * stride, width);
+          }
+          return packed;
+        };
+        const auto narrow_q = pack(q, rows, depth, half);
+        const auto narrow_k = pack(k, keys, depth, half);
+        const auto narrow_v = pack(v, keys, dim, (dim + 1) / 2);
+        std::vector<const float*> key_rows, value_rows;
+        for (Index key = 0; key < end; ++key) {
+          const Index row = std::min(key, keys - 1);
+          key_rows.push_back(narrow_k.data() + row * half);
+          value_rows.push_back(narrow_v.data() + row * ((dim + 1) / 2));
+        }
+        std::vector<float> key_panels(static_cast<std::size_t>(kTileKeys * half));
+        std::vector<float> value_panels(static_cast<std::size_t>(kTileKeys * columns));
+        for (Index first = 0; first < keys; first += kPackKeys) {
+          const Index count = std::min(kPackKeys, keys - first);
+          engine.pack_keys(key_rows.data() + first, key_panels.data(), first,
+                           std::min(kPackKeys, end - first), half);
+          CHECK(
+              pairs.pack_values(value_rows.data() + first, value_panels.data(), first, count, dim));
+        }
+
+        std::vector<float> scores(static_cast<std::size_t>(rows * kTileKeys));
+        pairs.scores(narrow_q.data(), key_panels.data(), scores.data(), rows, 0, end, half, 0.75F);
+        const auto at = [](const std::vector<float>& x, Index i) {
+          return x[static_cast<std::size_t>(i)];
+        };
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index key = 0; key < keys; ++key) {
+            double sum = 0.0;
+            for (Index i = 0; i < depth; ++i) {
+              sum += 0.75 * static_cast<double>(rounded(at(q, r * depth + i))) *
+                     static_cast<double>(rounded(at(k, key * depth + i)));
+            }
+            worst = test::worse(worst, static_cast<double>(at(scores, r * kTileKeys + key)), sum);
+          }
+        }
+        const auto terms = static_cast<double>(depth + 1);
+        CHECK(worst <= test::sum_error(terms, test::kUnit<float>) * terms);
+
+        // Weights of some keys: whole pairs, 0 beside them.
+        const Index first = random.integer(0, keys - 1);
+        auto weights = random_numbers<float>(rows * kTileKeys, random);
+        for (Index r = 0; r < rows; ++r) {
+          for (Index key = 0; key < kTileKeys; ++key) {
+            if (key < first || key >= keys)
+              weights[static_cast<std::size_t>(r * kTileKeys + key)] = 0.0F;
+          }
+        }
+        const auto before = weights;
+        const Index pair = first / 2;
+        const Index count = (keys + 1) / 2 - pair;
+        pairs.round_weights(weights.data() + 2 * pair, rows, 2 * count);
+        std::vector<float> sums(static_cast<std::size_t>(rows * (columns + engine.vector)), 0.5F);
+        pairs.add_values(weights.data() + 2 * pair, value_panels.data(), sums.data(), rows, pair,
+                         count, columns);
+        worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index c = 0; c < columns + engine.vector; ++c) {
+            double sum = 0.5;
+            for (Index key = first; key < keys && c < dim; ++key) {
+              sum += static_cast<double>(rounded(at(before, r * kTileKeys + key))) *
+                     static_cast<double>(rounded(at(v, key * dim + c)));
+            }
+            worst = test::worse(
+                worst, static_cast<double>(at(sums, r * (columns + engine.vector) + c)), sum);
+          }
+        }
+        const auto added = static_cast<double>(keys + 1);
+        CHECK(worst <= test::sum_error(added, test::kUnit<float>) * added);
+      }
+    }
+  });
+}
+
+TEST_CASE("packing says whether bfloat16 values are finite", "[kernel]") {
+  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+    if (engine.bfloat16 == nullptr) return;
+    for (const int bits : {0x0000, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0}) {
+      for (const Index place : {0, 19, 20, 39, 59}) {
+        std::vector<std::uint16_t> values(60, 0x3f80);
+        values[static_cast<std::size_t>(place)] = static_cast<std::uint16_t>(bits);
+        std::vector<const float*> rows;
+        for (Index key = 0; key < 3; ++key) {
+          rows.push_back(reinterpret_cast<const float*>(values.data() + 20 * key));
+        }
+        std::vector<float> panels(static_cast<std::size_t>(kTileKeys * 32));
+        CHECK(engine.bfloat16->pack_values(rows.data(), panels.data(), 0, 3, 20) ==
+              ((bits & 0x7f80) != 0x7f80));
       }
     }
   });
@@ -419,6 +535,139 @@ TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel]", float, doubl
         const auto column = static_cast<Index>(i) % kTileKeys;
         const bool scaled = static_cast<Index>(i) < 2 * kTileKeys && column < count;
         CHECK(x[i] == (scaled ? before[i] * factors[static_cast<std::size_t>(column)] : before[i]));
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("the products of gradients", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(120);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const Index rows : {1, 2, 5, 6, 13, 66}) {
+      const Index columns = random.integer(1, 9) * engine.vector;
+      const Index depth = random.integer(1, 70);
+      const Index a_stride = std::max(rows, depth) + 3;
+      const Index stride = columns + 5;
+      const auto a = random_numbers<T>(a_stride * a_stride, random);
+      const auto b = random_numbers<T>(depth * stride, random);
+      const auto before = random_numbers<T>(rows * stride, random);
+      for (const bool transposed : {false, true}) {
+        auto c = before;
+        (transposed ? engine.gradients.add_transposed : engine.gradients.add_product)(
+            a.data(), a_stride, b.data(), stride, c.data(), stride, rows, columns, depth);
+        double worst = 0.0;
+        for (Index r = 0; r < rows; ++r) {
+          for (Index i = 0; i < stride; ++i) {
+            double sum = static_cast<double>(before[static_cast<std::size_t>(r * stride + i)]);
+            for (Index k = 0; k < depth && i < columns; ++k) {
+              const Index at = transposed ? k * a_stride + r : r * a_stride + k;
+              sum += static_cast<double>(a[static_cast<std::size_t>(at)]) *
+                     static_cast<double>(b[static_cast<std::size_t>(k * stride + i)]);
+            }
+            worst = test::worse(
+                worst, static_cast<double>(c[static_cast<std::size_t>(r * stride + i)]), sum);
+          }
+        }
+        const auto terms = static_cast<double>(depth + 1);
+        CHECK(worst <= test::sum_error(terms, test::kUnit<T>) * terms);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whatever else there is",
+                   "[kernel]", float, double) {
+  using T = TestType;
+  using Limits = std::numeric_limits<T>;
+  test::Random random(121);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const Index stride = 40;
+    auto scores = random_numbers<T>(3 * stride, random);
+    auto products = random_numbers<T>(3 * stride, random);
+    const T shifts[] = {T(2), Limits::quiet_NaN(), T(1.5)};
+    const T means[] = {T(0.5), T(0), Limits::infinity()};
+    for (const std::size_t row : {0, 1, 2}) scores[row * 40 + 5] = -Limits::infinity();
+    products[5] = Limits::quiet_NaN();
+    const auto old_scores = scores;
+    const auto old_products = products;
+    engine.gradients.weigh(scores.data(), products.data(), stride, 3, 16, shifts, means);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const std::size_t row = i / 40;
+      if (i % 40 >= 16) {
+        CHECK(scores[i] == old_scores[i]);
+        CHECK(products[i] == old_products[i]);
+      } else if (i % 40 == 5) {
+        CHECK(scores[i] == T(0));
+        CHECK(products[i] == T(0));
+      } else if (row == 1) {
+        CHECK(std::isnan(scores[i]));
+        CHECK(std::isnan(products[i]));
+      } else {
+        const double weight =
+            std::exp2(static_cast<double>(old_scores[i]) - static_cast<double>(shifts[row]));
+        // 2 ulp of the power, and the rounding of what it is of.
+        CHECK(std::fabs(static_cast<double>(scores[i]) - weight) <= 8.0 * test::kUnit<T> * weight);
+        if (row == 2) {
+          CHECK(products[i] == -Limits::infinity());
+        } else {
+          const double change = static_cast<double>(old_products[i]) - 0.5;
+          CHECK(std::fabs(static_cast<double>(products[i]) - weight * change) <=
+                16.0 * test::kUnit<T> * weight);
+        }
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kernel]", float,
+                   double) {
+  using T = TestType;
+  test::Random random(122);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    const auto scores = random_numbers<T>(16, random);
+    const auto before = random_numbers<T>(16, random);
+    for (const bool first : {false, true}) {
+      auto derivatives = before;
+      engine.gradients.derive_soft_cap(scores.data(), derivatives.data(), 16, T(0.5), first);
+      for (std::size_t i = 0; i < 16; ++i) {
+        const double slope = 1.0 - std::pow(0.5 * static_cast<double>(scores[i]), 2);
+        const double expected = first ? slope : slope * static_cast<double>(before[i]);
+        CHECK(std::fabs(static_cast<double>(derivatives[i]) - expected) <= 4.0 * test::kUnit<T>);
+      }
+    }
+    auto x = random_numbers<T>(80, random);
+    const auto old = x;
+    const auto factors = random_numbers<T>(80, random);
+    engine.gradients.multiply(x.data(), factors.data(), 40, 2, 16);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      CHECK(x[i] == (i % 40 < 16 ? old[i] * factors[i] : old[i]));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel]", float, double) {
+  using T = TestType;
+  test::Random random(123);
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (const Index count : {0, 1, 7, 16, 45}) {
+      auto x = random_numbers<T>(count, random);
+      const auto y = random_numbers<T>(count, random);
+      double sum = 0.0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        sum += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+      }
+      CHECK(std::fabs(static_cast<double>(engine.gradients.dot(x.data(), y.data(), count)) - sum) <=
+            test::sum_error(static_cast<double>(count), test::kUnit<T>) *
+                static_cast<double>(count));
+      CHECK(engine.gradients.all_finite(x.data(), count));
+      for (T& value : x) {
+        for (const T bad :
+             {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()}) {
+          value = bad;
+          CHECK_FALSE(engine.gradients.all_finite(x.data(), count));
+        }
+        value = std::numeric_limits<T>::max();
       }
     }
   });

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "coca/core/target.hpp"
+#include "coca/kernel/tile_engine.hpp"
 #include "support/random.hpp"
 
 /// How far a kernel may be from the reference. Derived from the number types and the operands;
@@ -20,6 +22,14 @@ inline double storage_unit() {
   if constexpr (std::is_same_v<T, Eigen::bfloat16>) return 0x1p-8;
   if constexpr (std::is_same_v<T, Eigen::half>) return 0x1p-11;
   return kUnit<T>;
+}
+
+/// Rounding of phi, psi and weights: where the processor multiplies bfloat16, they are such if all
+/// tensors are. Elsewhere they are as exact as sums.
+template <class T>
+inline double operand_unit() {
+  const auto* engine = &coca::detail::tile_engine<coca::Accumulator<T>>(coca::target());
+  return std::is_same_v<T, Eigen::bfloat16> && engine->bfloat16 != nullptr ? 0x1p-9 : 0.0;
 }
 
 /// Error of a sum of n rounded terms, relative to the sum of their magnitudes: sqrt(n) u times a
@@ -71,11 +81,15 @@ Bounds attention_bounds(double magnitude, double added, double value_max, Index 
                         Index keys) {
   const double u = kUnit<T>;
   // A score: its products, the two maps (about 8 operations each, angles rounded once), scale.
+  const double operand = operand_unit<T>();
   const double score =
-      sum_error(static_cast<double>(score_dim) + 20.0, u) * magnitude + 8.0 * u * added;
-  // A weight exp(s - max), relative: errors of both scores, of their difference and of exp (2 ulp).
+      (sum_error(static_cast<double>(score_dim) + 20.0, u) + 2.0 * operand + operand * operand) *
+          magnitude +
+      8.0 * u * added;
+  // A weight exp(s - max), relative: errors of both scores, of their difference and of exp (2 ulp),
+  // which grow by exp where they are not small.
   const double range = 2.0 * (magnitude + added);
-  const double weight = 2.0 * score + 2.0 * u * range + 4.0 * u;
+  const double weight = std::expm1(2.0 * score + 2.0 * u * range + 4.0 * u) + operand;
   // A sum over keys: a tree inside each tile, one addition and one rescaling for every tile.
   const double sum = sum_error(64.0 + 4.0 * static_cast<double>(keys) / 64.0, u);
   return {2.0 * value_max * (weight + sum) + storage_unit<TOut>() * value_max,

@@ -7,3 +7,17 @@ using Catch::Approx;
 #else
 #include <catch2/catch.hpp>
 #endif
+#include <string>
+
+namespace test {
+
+/// Catch2's matcher for a part of a text, which version 3 calls otherwise.
+inline auto contains(const std::string& part) {
+#if __has_include(<catch2/catch_all.hpp>)
+  return Catch::Matchers::ContainsSubstring(part);
+#else
+  return Catch::Matchers::Contains(part);
+#endif
+}
+
+}  // namespace test

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -15,33 +14,15 @@
 #include "support/catch.hpp"
 #include "support/npy.hpp"
 #include "support/random.hpp"
+#include "support/temporary_folder.hpp"
 
 /// A command-line program from outside: files in, files out, exit codes and messages.
 namespace test {
 
-/// Catch2's matcher for a part of a text, which version 3 calls otherwise.
-inline auto contains(const std::string& part) {
-#if __has_include(<catch2/catch_all.hpp>)
-  return Catch::Matchers::ContainsSubstring(part);
-#else
-  return Catch::Matchers::Contains(part);
-#endif
-}
-
-/// A folder of its own, to run a program in.
-class ProgramFolder {
+/// A folder to run a program in.
+class ProgramFolder : public TemporaryFolder {
  public:
-  std::filesystem::path path;
-
-  explicit ProgramFolder(std::string program)
-      : path(std::filesystem::temp_directory_path() /
-             ("coca_program_" + std::to_string(std::random_device{}()))),
-        program_(std::move(program)) {
-    std::filesystem::create_directory(path);
-  }
-  ProgramFolder(const ProgramFolder&) = delete;
-  ProgramFolder& operator=(const ProgramFolder&) = delete;
-  ~ProgramFolder() { std::filesystem::remove_all(path); }
+  explicit ProgramFolder(std::string program) : program_(std::move(program)) {}
 
   std::string file(const std::string& name) const { return (path / (name + ".npy")).string(); }
   bool exists(const std::string& name) const { return std::filesystem::exists(file(name)); }

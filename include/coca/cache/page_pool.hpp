@@ -111,4 +111,29 @@ class PagePool {
   std::unordered_map<std::byte*, Index> users_;
 };
 
+/// Pages taken from a pool before they are needed; those left over go back.
+class PageReserve {
+ public:
+  explicit PageReserve(PagePool& pool) : pool_(pool) {}
+  PageReserve(const PageReserve&) = delete;
+  PageReserve& operator=(const PageReserve&) = delete;
+  ~PageReserve() {
+    for (std::byte* page : pages_) pool_.give_back(page);
+  }
+
+  void fill(Index pages) {
+    pages_.reserve(static_cast<std::size_t>(pages));
+    for (Index i = 0; i < pages; ++i) pages_.push_back(pool_.take());
+  }
+  std::byte* take() {
+    std::byte* page = pages_.back();
+    pages_.pop_back();
+    return page;
+  }
+
+ private:
+  PagePool& pool_;
+  std::vector<std::byte*> pages_;
+};
+
 }  // namespace coca::inline v0::detail

@@ -132,38 +132,28 @@ class PagedCache : public detail::CacheBase<PagedCache, std::vector<std::byte*>>
     const Index tokens = k.shape[1];
     const Index wanted = pages_wanted(sequences, tokens);
     if (wanted > pool_.left()) {
-      throw CacheFull("coca: the cache has " + std::to_string(pool_.left()) +
-                      " pages left, and these tokens take " + std::to_string(wanted));
+      detail::fail<CacheFull>("coca: the cache has " + std::to_string(pool_.left()) +
+                              " pages left, and these tokens take " + std::to_string(wanted));
     }
     // All memory is taken before anything changes.
-    Pages fresh;
-    fresh.reserve(static_cast<std::size_t>(wanted));
-    try {
-      for (Index i = 0; i < wanted; ++i) fresh.push_back(pool_.take());
-      for (const SequenceId sequence : sequences) {
-        table_.held(sequence).reserve(
-            static_cast<std::size_t>(pages_for(table_.view(sequence).tokens() + tokens)));
-        refresh(sequence, table_.view(sequence).tokens());
-      }
-    } catch (...) {
-      for (std::byte* page : fresh) pool_.give_back(page);
-      throw;
+    detail::PageReserve fresh(pool_);
+    fresh.fill(wanted);
+    for (const SequenceId sequence : sequences) {
+      table_.held(sequence).reserve(
+          static_cast<std::size_t>(pages_for(table_.view(sequence).tokens() + tokens)));
+      refresh(sequence, table_.view(sequence).tokens());
     }
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       const SequenceId sequence = sequences[i];
       Pages& pages = table_.held(sequence);
       const Index before = table_.view(sequence).tokens();
-      const auto take = [&] {
-        std::byte* page = fresh.back();
-        fresh.pop_back();
-        return page;
-      };
       if (std::byte* page = shared_last_page(sequence)) {
-        pages.back() = take();
+        pages.back() = fresh.take();
         std::memcpy(pages.back(), page, layout_.page_bytes());
         pool_.give_back(page);
       }
-      while (static_cast<Index>(pages.size()) < pages_for(before + tokens)) pages.push_back(take());
+      while (static_cast<Index>(pages.size()) < pages_for(before + tokens))
+        pages.push_back(fresh.take());
       refresh(sequence, before + tokens);
       for (Index token = 0; token < tokens; ++token) {
         write(sequence, k, v, i, token, table_.view(sequence).place(layout_, before + token));

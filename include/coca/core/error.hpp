@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -7,14 +10,47 @@
 /// How the library says that an argument is wrong.
 namespace coca::inline v0 {
 
+/// Called with the text of an error in place of `throw`, in programs that are compiled without
+/// exceptions (-fno-exceptions). It must not return; if it does, the program is aborted.
+using ErrorHandler = void (*)(const char* text);
+
 namespace detail {
 
-/// Throws std::invalid_argument with "coca: <argument> is <was>, expected <expected>".
+inline void print_error(const char* text) { std::fprintf(stderr, "%s\n", text); }
+
+inline std::atomic<ErrorHandler>& error_handler() {
+  static std::atomic<ErrorHandler> handler{print_error};
+  return handler;
+}
+
+/// Throws Exception(text), or calls the handler where there are no exceptions.
+template <class Exception>
+[[noreturn]] void fail(const std::string& text) {
+#if defined(__cpp_exceptions)
+  throw Exception(text);
+#else
+  error_handler().load()(text.c_str());
+  std::abort();
+#endif
+}
+
+}  // namespace detail
+
+/// Sets what is called for errors where exceptions are off, on all threads, and returns what was so
+/// far. Unless set, or set to nullptr, it writes the text to stderr. With exceptions on, nothing calls
+/// it. Compile all files of a program with exceptions, or all of them without.
+inline ErrorHandler set_error_handler(ErrorHandler handler) {
+  return detail::error_handler().exchange(handler == nullptr ? detail::print_error : handler);
+}
+
+namespace detail {
+
+/// Fails as std::invalid_argument with "coca: <argument> is <was>, expected <expected>".
 [[noreturn]] inline void reject(std::string_view argument, std::string_view was,
                                 std::string_view expected) {
   std::string text = "coca: ";
   text.append(argument).append(" is ").append(was).append(", expected ").append(expected);
-  throw std::invalid_argument(text);
+  fail<std::invalid_argument>(text);
 }
 
 /// Joins "[a, b, c]" for a shape in an error text.

@@ -64,15 +64,22 @@ void parallel_for(const D& device, int workers, Index items, const Body& body) {
         std::exception_ptr error{};
 
         void work() {
-          const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
+#if defined(__cpp_exceptions)
           try {
-            while (!failed.load(std::memory_order_relaxed)) {
-              const Index item = next_item.fetch_add(1, std::memory_order_relaxed);
-              if (item >= items) break;
-              body(worker, item);
-            }
+            take_items();
           } catch (...) {
             if (!failed.exchange(true)) error = std::current_exception();
+          }
+#else
+          take_items();
+#endif
+        }
+        void take_items() {
+          const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
+          while (!failed.load(std::memory_order_relaxed)) {
+            const Index item = next_item.fetch_add(1, std::memory_order_relaxed);
+            if (item >= items) break;
+            body(worker, item);
           }
         }
       } shared{body, items, Eigen::Barrier(static_cast<unsigned>(workers - 1))};
@@ -86,7 +93,9 @@ void parallel_for(const D& device, int workers, Index items, const Body& body) {
       }
       shared.work();
       shared.done.Wait();
+#if defined(__cpp_exceptions)
       if (shared.error) std::rethrow_exception(shared.error);
+#endif
       return;
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdlib>
 #include <string_view>
 
@@ -35,9 +36,10 @@ namespace coca::inline v0 {
 
 /// An instruction set the hot loops may be compiled for.
 enum class Target {
-  baseline,  ///< what the compiler was told to build for
-  avx2,      ///< AVX2 and FMA
-  avx512,    ///< AVX-512 F, BW, DQ and VL
+  baseline,     ///< what the compiler was told to build for
+  avx2,         ///< AVX2 and FMA
+  avx512,       ///< AVX-512 F, BW, DQ and VL
+  avx512_bf16,  ///< and BF16: bfloat16 tensors are multiplied as such
 };
 
 inline const char* target_name(Target target) {
@@ -46,6 +48,8 @@ inline const char* target_name(Target target) {
       return "avx2";
     case Target::avx512:
       return "avx512";
+    case Target::avx512_bf16:
+      return "avx512_bf16";
     default:
       return "baseline";
   }
@@ -53,9 +57,15 @@ inline const char* target_name(Target target) {
 
 namespace detail {
 
+inline constexpr std::array kAllTargets{Target::baseline, Target::avx2, Target::avx512,
+                                        Target::avx512_bf16};
+
 /// Whether this program has code for a target and this processor can run it.
 inline bool target_available(Target target) {
 #if COCA_TARGET_AVX512
+  if (target == Target::avx512_bf16) {
+    return target_available(Target::avx512) && __builtin_cpu_supports("avx512bf16");
+  }
   if (target == Target::avx512) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -73,11 +83,11 @@ inline bool target_available(Target target) {
 inline Target choose_target() {
   // A name in the environment holds the library to one target, for tests and comparisons.
   if (const char* name = std::getenv("COCA_TARGET")) {
-    for (const Target target : {Target::baseline, Target::avx2, Target::avx512}) {
+    for (const Target target : kAllTargets) {
       if (std::string_view(name) == target_name(target) && target_available(target)) return target;
     }
   }
-  for (const Target target : {Target::avx512, Target::avx2}) {
+  for (const Target target : {Target::avx512_bf16, Target::avx512, Target::avx2}) {
     if (target_available(target)) return target;
   }
   return Target::baseline;
@@ -113,7 +123,7 @@ __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void call
 template <class F>
 void on_target(Target which, const F& f) {
 #if COCA_TARGET_AVX512
-  if (which == Target::avx512) return call_avx512(f);
+  if (which >= Target::avx512) return call_avx512(f);
 #endif
 #if COCA_TARGET_AVX2
   if (which == Target::avx2) return call_avx2(f);

@@ -4,3 +4,12 @@
 #define COCA_VERSION_MAJOR 0
 #define COCA_VERSION_MINOR 1
 #define COCA_VERSION_PATCH 0
+
+/// A number to compare with: `#if COCA_VERSION >= 10203` is 1.2.3 or later.
+#define COCA_VERSION (COCA_VERSION_MAJOR * 10000 + COCA_VERSION_MINOR * 100 + COCA_VERSION_PATCH)
+
+/// "major.minor.patch"
+#define COCA_VERSION_STRING \
+  COCA_VERSION_TEXT(COCA_VERSION_MAJOR, COCA_VERSION_MINOR, COCA_VERSION_PATCH)
+#define COCA_VERSION_TEXT(major, minor, patch) COCA_VERSION_QUOTE(major.minor.patch)
+#define COCA_VERSION_QUOTE(text) #text

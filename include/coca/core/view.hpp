@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -54,7 +55,8 @@ struct View {
     for (const Index extent : shape) count *= extent;
     return count;
   }
-  constexpr bool empty() const { return size() == 0; }
+  /// Asked of the extents: their product may be any number, where strides are 0.
+  constexpr bool empty() const { return std::ranges::count(shape, 0) > 0; }
 };
 
 /// [batch, sequence, heads, head_dim], the shape of queries, keys, values and outputs.

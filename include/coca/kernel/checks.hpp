@@ -20,6 +20,7 @@
 #include "coca/kernel/load.hpp"
 #include "coca/kernel/options.hpp"
 #include "coca/mask/mask.hpp"
+#include "coca/position/token_positions.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// What is asked of a call before anything is computed: of its types when it is compiled, of its
@@ -175,8 +176,8 @@ void check_apart_from_tensors(std::string_view name, const X& x, const Tensors& 
   check_apart(name, x, "v", tensors.v);
 }
 
-inline void check_options(const AttentionOptions& options, const AttentionShape& shape,
-                          const Tensors& tensors) {
+/// The options that both passes read.
+inline void check_inputs_of_options(const AttentionOptions& options, const AttentionShape& shape) {
   if (options.scale && !std::isfinite(*options.scale)) {
     reject("options.scale", std::to_string(*options.scale), "finite");
   }
@@ -192,6 +193,17 @@ inline void check_options(const AttentionOptions& options, const AttentionShape&
         }
       },
       options.sinks);
+  TokenPositions{0, options.query_ids}.check("options.query_ids", shape.batch, shape.queries);
+  TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
+}
+
+inline View<std::byte, 1> workspace_view(const AttentionOptions& options) {
+  return {options.workspace.data(), {static_cast<Index>(options.workspace.size())}};
+}
+
+inline void check_options(const AttentionOptions& options, const AttentionShape& shape,
+                          const Tensors& tensors) {
+  check_inputs_of_options(options, shape);
   std::visit(
       [&](const auto& lse) {
         if constexpr (requires { lse.shape; }) {
@@ -205,9 +217,7 @@ inline void check_options(const AttentionOptions& options, const AttentionShape&
         }
       },
       options.lse);
-  const View<std::byte, 1> workspace(options.workspace.data(),
-                                     {static_cast<Index>(options.workspace.size())});
-  check_apart_from_tensors("options.workspace", workspace, tensors);
+  check_apart_from_tensors("options.workspace", workspace_view(options), tensors);
 }
 
 /// Checked mode: no key operand the scheme forbids.

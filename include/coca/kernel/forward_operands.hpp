@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include "coca/core/scalar.hpp"
 #include "coca/kernel/forward_plan.hpp"
@@ -21,7 +22,8 @@ namespace coca::inline v0::detail {
 inline constexpr Index kFewRows = 4;
 
 /// Brings the rows of one item, and the keys and values they meet, into work memory: phi of its
-/// queries as rows; psi of keys, and values, in panels, or as rows where rows are few.
+/// queries as rows; psi of keys, and values, in panels, or as rows where rows are few. Where the
+/// processor multiplies bfloat16, and all tensors are, two of those take the place of a float.
 template <class Call>
 class ForwardOperands : public QueryRows<Call> {
   using Base = QueryRows<Call>;
@@ -39,7 +41,19 @@ class ForwardOperands : public QueryRows<Call> {
         buffers_(buffers),
         keys_(call, call.tensors.k, sequence_, key_head_, Stored::keys),
         values_(call, call.tensors.v, sequence_, key_head_, Stored::values),
-        few_rows_(sequence_.queries * call.group() <= kFewRows) {}
+        few_rows_(sequence_.queries * call.group() <= kFewRows),
+        bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : engine.bfloat16) {}
+
+  /// All rows of the item: factor * phi(q).
+  void load_queries(T factor) {
+    if (bfloat16_ == nullptr) return Base::load_queries(factor);
+    // What is rounded is phi as it is, which for Dot is exact; the factor comes to the scores.
+    factor_ = factor;
+    Base::load_queries(T(1));
+    for (Index row = 0; row < this->rows(); ++row) {
+      bfloat16_->round(buffers_.queries + row * widths_.score, queries_of(row), widths_.score);
+    }
+  }
 
   /// The blocks of keys, one behind the other.
   Index blocks() const { return (sequence_.keys + kTileKeys - 1) / kTileKeys; }
@@ -61,10 +75,13 @@ class ForwardOperands : public QueryRows<Call> {
 
   /// scores = Q K^T for some rows and the loaded keys first .. last, whole vectors.
   void scores(Index row, Index rows, Index first, Index last) const {
-    const T* queries = buffers_.queries + row * widths_.score;
+    const T* queries = queries_of(row);
     if (few_rows_) {
       engine_.few_scores(queries, key_rows_.data(), buffers_.scores, rows, first, last,
                          widths_.score);
+    } else if (bfloat16_ != nullptr) {
+      bfloat16_->scores(queries, buffers_.keys, buffers_.scores, rows, first, last, depth(),
+                        factor_);
     } else {
       engine_.scores(queries, buffers_.keys, buffers_.scores, rows, first, last, widths_.score);
     }
@@ -77,6 +94,8 @@ class ForwardOperands : public QueryRows<Call> {
     if (few_rows_) {
       engine_.few_values(weights, value_rows_.data() + first, sums, rows, last - first,
                          widths_.value, widths_.sums);
+    } else if (bfloat16_ != nullptr) {
+      add_value_pairs(sums, rows, first, last);
     } else {
       engine_.add_values(weights, buffers_.values, sums, rows, first, last - first, widths_.sums);
     }
@@ -109,47 +128,91 @@ class ForwardOperands : public QueryRows<Call> {
     // What fills up a vector may be any numbers: their scores are not looked at.
     const Index whole = whole_vectors(count);
     std::fill(rows + count, rows + whole, rows[0]);
-    if (!few_rows_) engine_.pack_keys(rows, buffers_.keys, first, whole, widths_.score);
+    if (!few_rows_) engine_.pack_keys(rows, buffers_.keys, first, whole, depth());
   }
 
   /// psi of one key, in `to` if it is not where it was.
   [[gnu::always_inline]] const T* key_row(Index key, T* to) const {
     if constexpr (KeepsKeys<S, T>) {
-      return keys_.row(narrow_, key, to);
+      if (bfloat16_ == nullptr) return keys_.row(narrow_, key, to);
+      return bfloat16_row(keys_, key, widths_.score % 2 == 0, to);
     } else {
       const Token token{key_positions_(sequence_.batch, sequence_.first_key + key, key),
                         sequence_.index, key, key_head_};
       call_.scheme.map_key(span(keys_.row(narrow_, key, buffers_.scratch), keys_.width()), token,
                            span(to, widths_.score));
+      if (bfloat16_ != nullptr) bfloat16_->round(to, to, widths_.score);
       return to;
     }
+  }
+
+  /// One row in bfloat16: where it is, if it may stay there and is such, else in `to`.
+  const T* bfloat16_row(const KeyRows& rows, Index token, bool may_stay, T* to) const {
+    const std::byte* there = rows.bfloat16_row(token);
+    if (may_stay && there != nullptr) return reinterpret_cast<const T*>(there);
+    bfloat16_->round(rows.row(narrow_, token, to), to, rows.width());
+    return to;
   }
 
   void load_some_values(Index key_begin, Index first, Index count) {
     const T** rows = value_rows_.data() + (few_rows_ ? first : 0);
     T* memory = few_rows_ ? buffers_.values + first * widths_.value : buffers_.value_rows;
     for (Index i = 0; i < count; ++i) {
-      rows[i] = value_row(key_begin + first + i, memory + i * widths_.value);
+      const Index key = key_begin + first + i;
+      T* to = memory + i * widths_.value;
+      rows[i] = bfloat16_ == nullptr ? value_row(key, to) : bfloat16_row(values_, key, true, to);
     }
     if (few_rows_) return;
-    values_finite_ &= engine_.pack_values(rows, buffers_.values, first, count, widths_.value);
+    const auto pack = bfloat16_ == nullptr ? engine_.pack_values : bfloat16_->pack_values;
+    values_finite_ &= pack(rows, buffers_.values, first, count, widths_.value);
   }
 
   void set_aside_non_finite(Index keys) {
     for (Index column = 0; column < widths_.sums;) {
       const Index width = panel_width(engine_.panel, widths_.sums - column);
       T* panel = buffers_.values + column * kTileKeys;
-      for (Index i = 0; i < keys * width; ++i) {
-        if (!std::isfinite(panel[i])) panel[i] = T(0);
+      if (bfloat16_ == nullptr) {
+        for (Index i = 0; i < keys * width; ++i) {
+          if (!std::isfinite(panel[i])) panel[i] = T(0);
+        }
+      } else {
+        auto* bits = reinterpret_cast<std::uint16_t*>(panel);
+        for (Index i = 0; i < (keys + 1) / 2 * 2 * width; ++i) {
+          if ((bits[i] & kBfloat16Infinity) == kBfloat16Infinity) bits[i] = 0;
+        }
       }
       column += width;
     }
   }
 
+  static bool all_bfloat16(const Call& call) {
+    const auto narrow = [](const AnyInput& x) { return x.type == ElementType::bfloat16; };
+    return call.cache == nullptr && narrow(call.tensors.q) && narrow(call.tensors.k) &&
+           narrow(call.tensors.v);
+  }
+
+  /// How many numbers of type T a row of queries or keys has.
+  Index depth() const { return bfloat16_ == nullptr ? widths_.score : (widths_.score + 1) / 2; }
+  T* queries_of(Index row) const { return buffers_.queries + row * depth(); }
+
+  void add_value_pairs(T* sums, Index rows, Index first, Index last) const {
+    // Whole pairs: a key beside those from first to last has a weight of 0.
+    const Index pair = first / 2;
+    const Index pairs = (last + 1) / 2 - pair;
+    T* weights = buffers_.scores + 2 * pair;
+    bfloat16_->round_weights(weights, rows, 2 * pairs);
+    bfloat16_->add_values(weights, buffers_.values, sums, rows, pair, pairs, widths_.sums);
+  }
+
+  /// The exponent bits of a bfloat16, all of them set in Inf and NaN.
+  static constexpr std::uint16_t kBfloat16Infinity = 0x7f80;
+
   const ForwardBuffers<T>& buffers_;
   KeyRows keys_;
   KeyRows values_;
   bool few_rows_;
+  const Bfloat16Functions<T>* bfloat16_;  ///< if the products are in bfloat16, else null
+  T factor_ = T(1);                       ///< of scores, if they are
   bool values_finite_ = true;
   std::array<const T*, kTileKeys> key_rows_;  ///< of the block, where rows are few
   std::array<const T*, kTileKeys> value_rows_;

@@ -81,6 +81,13 @@ class KeyRows {
                                   : cached_value(*layout_, at, head_, scratch);
   }
 
+  /// One row where it is, if it is contiguous bfloat16 in a tensor; else null.
+  const std::byte* bfloat16_row(Index token) const {
+    const bool there =
+        cached_ == nullptr && tensor_.type == ElementType::bfloat16 && tensor_.step == 1;
+    return there ? tensor_(first_ + token) : nullptr;
+  }
+
   /// Asks for a row ahead of its use.
   void prefetch(Index token) const {
     if (cached_ == nullptr) prefetch_row(tensor_, first_ + token);

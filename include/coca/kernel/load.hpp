@@ -65,14 +65,15 @@ const T* contiguous_row(const NarrowEngine& narrow, const TokenRows<const std::b
   }
 }
 
-/// Asks for one token's row ahead of its use. Rows of one head lie a stride apart, often a page, and
-/// no hardware guesses the next one.
-inline void prefetch_row(const TokenRows<const std::byte>& rows, Index token) {
+/// Asks for one token's row ahead of its use, to read it or, of an output, to write it. Rows of one head
+/// lie a stride apart, often a page, and no hardware guesses the next one.
+template <class Byte>
+void prefetch_row(const TokenRows<Byte>& rows, Index token) {
   if (rows.step != 1) return;
   const std::byte* row = rows(token);
   const Index bytes = rows.width * element_bytes(rows.type);
   for (Index i = 0; i < bytes; i += static_cast<Index>(kAlignment)) {
-    __builtin_prefetch(row + i, 0, 2);
+    __builtin_prefetch(row + i, std::is_const_v<Byte> ? 0 : 1, 2);
   }
 }
 

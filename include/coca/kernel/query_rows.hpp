@@ -176,9 +176,24 @@ class QueryRows {
   }
 
  protected:
+  /// How many queries ahead of its use a row of them is asked for.
+  static constexpr Index kQueriesAhead = 8;
+
   template <class X>
   static std::span<X> span(X* first, Index count) {
     return {first, static_cast<std::size_t>(count)};
+  }
+
+  T sink_of(Index head) const {
+    return std::visit(
+        [&](const auto& sinks) {
+          if constexpr (requires { sinks(head); }) {
+            return static_cast<T>(sinks(head));
+          } else {
+            return kMinusInfinity<T>;
+          }
+        },
+        call_.options.sinks);
   }
 
   const Call& call_;
@@ -193,22 +208,6 @@ class QueryRows {
   Index group_;
   Index row_begin_;
   Index rows_;
-
- private:
-  /// How many queries ahead of its use a row of them is asked for.
-  static constexpr Index kQueriesAhead = 8;
-
-  T sink_of(Index head) const {
-    return std::visit(
-        [&](const auto& sinks) {
-          if constexpr (requires { sinks(head); }) {
-            return static_cast<T>(sinks(head));
-          } else {
-            return kMinusInfinity<T>;
-          }
-        },
-        call_.options.sinks);
-  }
 };
 
 }  // namespace coca::inline v0::detail

@@ -90,6 +90,57 @@ struct PanelFunctions {
   TurnFunctions<T> halves;
 };
 
+/// The products of a tile whose operands are bfloat16, two of them in the place of a T, which is float:
+/// pairs of coordinates of queries and keys, pairs of keys of weights and values. Only where the
+/// processor multiplies pairs. `depth`, `first_key` and `keys` of the products count pairs; else they,
+/// and how keys are packed, are those of TileEngine.
+template <Real T>
+struct Bfloat16Functions {
+  /// to = from, rounded to nearest, ties to even, and a 0 behind an odd count. May be in place.
+  void (*round)(const T* from, T* to, Index count);
+
+  /// Rows of bfloat16 values -> pairs of keys in the panels, from key `first` on, which is even.
+  bool (*pack_values)(const T* const* rows, T* panels, Index first, Index keys, Index dim);
+
+  /// scores = factor * queries . panels^T.
+  void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
+                 Index depth, T factor);
+
+  /// Rows of weights -> pairs in their first half.
+  void (*round_weights)(T* weights, Index rows, Index count);
+
+  void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
+                     Index keys, Index columns);
+};
+
+/// What the backward pass does beyond that. Rows lie as far apart as each call says; columns are whole
+/// vectors.
+template <Real T>
+struct GradientFunctions {
+  /// c[rows x first .. last] = a[rows x depth] . panels^T, as TileEngine::scores.
+  void (*multiply_keys)(const T* a, Index a_stride, const T* panels, T* c, Index c_stride,
+                        Index rows, Index first, Index last, Index depth);
+  /// c[rows x columns] += a[rows x depth] . b[depth x columns].
+  void (*add_product)(const T* a, Index a_stride, const T* b, Index b_stride, T* c, Index c_stride,
+                      Index rows, Index columns, Index depth);
+  /// c[rows x columns] += a[depth x rows]^T . b[depth x columns].
+  void (*add_transposed)(const T* a, Index a_stride, const T* b, Index b_stride, T* c,
+                         Index c_stride, Index rows, Index columns, Index depth);
+
+  /// With p = 2^(score - shift) of the row: scores become p, products become p (product - mean);
+  /// where a score is -inf, both become 0 whatever else there is.
+  void (*weigh)(T* scores, T* products, Index stride, Index rows, Index count, const T* shifts,
+                const T* means);
+  /// derivatives[count] (*)= 1 - (inverse * score)^2: `first` does not look at what was there.
+  void (*derive_soft_cap)(const T* scores, T* derivatives, Index count, T inverse, bool first);
+  /// x *= factors.
+  void (*multiply)(T* x, const T* factors, Index stride, Index rows, Index count);
+
+  /// Of any count.
+  T (*dot)(const T* x, const T* y, Index count);
+  bool (*all_finite)(const T* x, Index count);
+};
+
 /// The functions of one instruction set. Rows of scores and weights are kTileKeys apart, rows of
 /// sums `columns + vector`: behind the sums of the value columns, a row has one vector of partial
 /// sums of its weights, which comes onto a new maximum with them.
@@ -133,6 +184,9 @@ struct TileEngine {
   void (*few_values)(const T* weights, const T* const* values, T* sums, Index rows, Index keys,
                      Index dim, Index columns);
 
+  /// The products in bfloat16, if the processor has instructions for them; else null.
+  const Bfloat16Functions<T>* bfloat16;
+
   /// What is done with panels of a cache, by the type of their elements.
   const PanelFunctions<T>& (*panels)(ElementType type);
 
@@ -146,6 +200,8 @@ struct TileEngine {
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+
+  GradientFunctions<T> gradients;
 };
 
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
@@ -172,8 +228,11 @@ struct NarrowEngine {
 #define COCA_TARGET_NAMESPACE baseline16
 #define COCA_TARGET_BYTES 16
 #endif
-#if defined(__AVX2__) && defined(__F16C__) && COCA_TARGET_BYTES == 32
+#if COCA_TARGET_BYTES == 64 || (COCA_TARGET_BYTES == 32 && defined(__AVX2__) && defined(__F16C__))
 #define COCA_TARGET_INTRINSICS
+#endif
+#if COCA_TARGET_BYTES == 64 && defined(__AVX512BF16__)
+#define COCA_TARGET_BFLOAT16 1
 #endif
 namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
 namespace coca::inline v0::detail {
@@ -209,12 +268,42 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx512
 #define COCA_TARGET_BYTES 64
+#define COCA_TARGET_INTRINSICS
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
+
+// To that, the products of bfloat16 alone.
+#if defined(__clang__)
+#pragma clang attribute push(                                                          \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
+#endif
+#define COCA_TARGET_NAMESPACE avx512_bf16
+#define COCA_TARGET_BYTES 64
+#define COCA_TARGET_INTRINSICS
+#define COCA_TARGET_BFLOAT16 1
+#include "coca/kernel/tile_engine.inc"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+namespace coca::inline v0::detail::avx512_bf16 {
+template <class T>
+constexpr TileEngine<T> with_bfloat16(TileEngine<T> engine) {
+  engine.bfloat16 = bfloat16_functions<T>();
+  return engine;
+}
+template <class T>
+inline constexpr TileEngine<T> kEngineWithBfloat16 = with_bfloat16(avx512::kEngine<T>);
+}  // namespace coca::inline v0::detail::avx512_bf16
 #endif
 
 namespace coca::inline v0::detail {
@@ -223,6 +312,7 @@ namespace coca::inline v0::detail {
 template <Real T>
 const TileEngine<T>& tile_engine(Target which) {
 #if COCA_TARGET_AVX512
+  if (which == Target::avx512_bf16) return avx512_bf16::kEngineWithBfloat16<T>;
   if (which == Target::avx512) return avx512::kEngine<T>;
 #endif
 #if COCA_TARGET_AVX2
@@ -233,7 +323,7 @@ const TileEngine<T>& tile_engine(Target which) {
 }
 inline const NarrowEngine& narrow_engine(Target which) {
 #if COCA_TARGET_AVX512
-  if (which == Target::avx512) return avx512::kNarrowEngine;
+  if (which >= Target::avx512) return avx512::kNarrowEngine;
 #endif
 #if COCA_TARGET_AVX2
   if (which == Target::avx2) return avx2::kNarrowEngine;

@@ -146,6 +146,14 @@ class MultiRope {
   void map_halves(const Place& at, const T* from, T* to, const F& f) const {
     rope_.map_halves_by(angles_of<T>(at), from, to, f);
   }
+  template <Real T, class F>
+  void zip_pairs(const Place& at, const T* from, const T* with, T* to, const F& f) const {
+    rope_.zip_pairs_by(angles_of<T>(at), from, with, to, f);
+  }
+  template <Real T, class F>
+  void fold_pairs(const Place& at, const T* from, T* to, const F& f) const {
+    rope_.fold_pairs_by(angles_of<T>(at), from, to, f);
+  }
 
  private:
   struct Table {

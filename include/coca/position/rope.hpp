@@ -161,6 +161,46 @@ class Rope {
         });
   }
 
+  /// The two ways back: f(a, b, u, v, cos, sin, x, y) for every pair, with u and v the pair's members in
+  /// `with`; and to[j] = f(a, b, cos, sin), one number a pair.
+  template <Real T, class F>
+  [[gnu::always_inline]] void zip_pairs(Position n, const T* from, const T* with, T* to,
+                                        const F& f) const {
+    zip_pairs_by(angles_of<T>(n), from, with, to, f);
+  }
+  template <Real T, class F>
+  [[gnu::always_inline]] void fold_pairs(Position n, const T* from, T* to, const F& f) const {
+    fold_pairs_by(angles_of<T>(n), from, to, f);
+  }
+  template <Real T, class Angles, class F>
+  [[gnu::always_inline]] void zip_pairs_by(const Angles& angles, const T* from, const T* with,
+                                           T* to, const F& f) const {
+    for_each_piece<T>(
+        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+          const Index second = pairs.second - pairs.first;
+          const T* a = from + pairs.first;
+          const T* u = with + pairs.first;
+          pairs.write(
+              to, [&](Index i, Index at, T & x, T & y) __attribute__((always_inline)) {
+                f(a[at], a[at + second], u[at], u[at + second], pairs.cosines[i], pairs.sines[i], x,
+                  y);
+              });
+        });
+  }
+  template <Real T, class Angles, class F>
+  [[gnu::always_inline]] void fold_pairs_by(const Angles& angles, const T* from, T* to,
+                                            const F& f) const {
+    for_each_piece<T>(
+        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
+          const T* a = from + pairs.first;
+          const T* b = from + pairs.second;
+          for (Index i = 0; i < pairs.count; ++i) {
+            to[pairs.number + i] =
+                f(a[i * pairs.step], b[i * pairs.step], pairs.cosines[i], pairs.sines[i]);
+          }
+        });
+  }
+
   /// cos and sin of n * theta_j, times the attention factor, for `count` turning pairs from `begin` on,
   /// a multiple of 16, up to a multiple of 16 of them.
   template <Real T>

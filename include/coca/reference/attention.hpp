@@ -16,70 +16,103 @@
 /// Attention by its definition: every score, one softmax, one sum. The kernels are held against it.
 namespace coca::inline v0::reference {
 
-/// What coca::attention computes, in double and with plain loops. `score` is one of
-/// reference/score.hpp; shapes, mask and options are those of coca::attention and are not checked.
+inline Vector row(const TensorView<const double>& x, Index b, Index n, Index h) {
+  Vector values(static_cast<std::size_t>(x.shape[3]));
+  for (Index i = 0; i < x.shape[3]; ++i) values[static_cast<std::size_t>(i)] = x(b, n, h, i);
+  return values;
+}
+
+inline double sink(const AttentionOptions& options, Index head) {
+  if (const auto* sinks = std::get_if<View<const float, 1>>(&options.sinks)) {
+    return static_cast<double>((*sinks)(head));
+  }
+  if (const auto* sinks = std::get_if<View<const double, 1>>(&options.sinks)) return (*sinks)(head);
+  return -std::numeric_limits<double>::infinity();
+}
+
+/// The softmax of one query.
+struct Weights {
+  std::vector<Index> seen;  ///< the keys it sees
+  Vector scores;            ///< theirs, scaled and capped
+  Vector weights;           ///< theirs, and with the sink's they add up to 1
+  double sink = 0.0;        ///< the sink's
+  double lse = 0.0;
+};
+
+/// One call: `score` is one of reference/score.hpp; shapes, mask and options are those of
+/// coca::attention and are not checked.
+template <class Score, Mask M>
+struct Call {
+  TensorView<const double> q, k;
+  const Score& score;
+  const M& mask;
+  const AttentionOptions& options;
+
+  Index key_head(Index head) const { return head / (q.shape[2] / k.shape[2]); }
+  double scale() const {
+    return options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.shape[3])));
+  }
+  TokenPositions query_positions() const {
+    return {options.first_query.value_or(options.first_key + k.shape[1] - q.shape[1]),
+            options.query_ids};
+  }
+  TokenPositions key_positions() const { return {options.first_key, options.key_ids}; }
+
+  Weights weights(Index b, Index h, Index m) const {
+    constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
+    const Vector query = row(q, b, m, h);
+    Weights result;
+    Vector logits;
+    const double sink_logit = sink(options, h);
+    double top = sink_logit;
+    for (Index n = 0; n < k.shape[1]; ++n) {
+      const Site site{b, h, m, n, query_positions().first, key_positions().first};
+      if (!mask.visible(site)) continue;
+      double s = scale() * score(query, query_positions()(b, m), row(k, b, n, key_head(h)),
+                                 key_positions()(b, n));
+      if (options.soft_cap > 0.0) s = options.soft_cap * std::tanh(s / options.soft_cap);
+      result.seen.push_back(n);
+      result.scores.push_back(s);
+      logits.push_back(s + added_to_score(mask, site));
+      top = std::fmax(top, logits.back());
+    }
+    const auto power = [&](double s) { return s == minus_infinity ? 0.0 : std::exp(s - top); };
+    double sum = power(sink_logit);
+    for (const double s : logits) sum += power(s);
+    const double total = sum == 0.0 ? 1.0 : sum;
+    for (const double s : logits) result.weights.push_back(power(s) / total);
+    result.sink = power(sink_logit) / total;
+    result.lse = sum == 0.0 ? minus_infinity : top + std::log(sum);
+    return result;
+  }
+};
+template <class Score, class M>
+Call(TensorView<const double>, TensorView<const double>, const Score&, const M&,
+     const AttentionOptions&) -> Call<Score, M>;
+
+/// What coca::attention computes, in double and with plain loops.
 template <class Score, Mask M>
 void attention(const TensorView<double>& out, const TensorView<const double>& q,
                const TensorView<const double>& k, const TensorView<const double>& v,
                const Score& score, const M& mask, const AttentionOptions& options = {}) {
-  constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
-  const auto [batch, queries, query_heads, query_dim] = q.shape;
-  const auto [k_batch, keys, key_heads, key_dim] = k.shape;
-  const Index value_dim = v.shape[3];
-  const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(query_dim)));
-  const TokenPositions query_positions{
-      options.first_query.value_or(options.first_key + keys - queries), options.query_ids};
-  const TokenPositions key_positions{options.first_key, options.key_ids};
-  const auto row = [](const TensorView<const double>& x, Index b, Index n, Index h) {
-    Vector values(static_cast<std::size_t>(x.shape[3]));
-    for (Index i = 0; i < x.shape[3]; ++i) values[static_cast<std::size_t>(i)] = x(b, n, h, i);
-    return values;
-  };
-
-  for (Index b = 0; b < batch; ++b) {
-    for (Index h = 0; h < query_heads; ++h) {
-      const Index key_head = h / (query_heads / key_heads);
-      for (Index m = 0; m < queries; ++m) {
-        const Vector query = row(q, b, m, h);
-        Vector scores;
-        std::vector<Index> seen;
-        for (Index n = 0; n < keys; ++n) {
-          const Site site{b, h, m, n, query_positions.first, key_positions.first};
-          if (!mask.visible(site)) continue;
-          double s = scale * score(query, query_positions(b, m), row(k, b, n, key_head),
-                                   key_positions(b, n));
-          if (options.soft_cap > 0.0) s = options.soft_cap * std::tanh(s / options.soft_cap);
-          s += added_to_score(mask, site);
-          scores.push_back(s);
-          seen.push_back(n);
-        }
-
-        double sink = minus_infinity;
-        if (const auto* sinks = std::get_if<View<const float, 1>>(&options.sinks)) {
-          sink = static_cast<double>((*sinks)(h));
-        } else if (const auto* wide = std::get_if<View<const double, 1>>(&options.sinks)) {
-          sink = (*wide)(h);
-        }
-        double top = sink;
-        for (const double s : scores) top = std::fmax(top, s);
-        double sum = sink == minus_infinity ? 0.0 : std::exp(sink - top);
-        Vector result(static_cast<std::size_t>(value_dim), 0.0);
-        for (std::size_t i = 0; i < seen.size(); ++i) {
-          if (scores[i] == minus_infinity) continue;
-          const double weight = std::exp(scores[i] - top);
-          sum += weight;
-          for (Index c = 0; c < value_dim; ++c) {
-            result[static_cast<std::size_t>(c)] += weight * v(b, seen[i], key_head, c);
+  const Call call{q, k, score, mask, options};
+  for (Index b = 0; b < q.shape[0]; ++b) {
+    for (Index h = 0; h < q.shape[2]; ++h) {
+      for (Index m = 0; m < q.shape[1]; ++m) {
+        const Weights row = call.weights(b, h, m);
+        for (Index c = 0; c < v.shape[3]; ++c) {
+          double sum = 0.0;
+          for (std::size_t i = 0; i < row.seen.size(); ++i) {
+            if (row.weights[i] != 0.0)
+              sum += row.weights[i] * v(b, row.seen[i], call.key_head(h), c);
           }
+          out(b, m, h, c) = sum;
         }
-        for (Index c = 0; c < value_dim; ++c) {
-          const double total = result[static_cast<std::size_t>(c)];
-          out(b, m, h, c) = sum == 0.0 ? 0.0 : total / sum;
+        if (const auto* wide = std::get_if<View<double, 3>>(&options.lse)) {
+          (*wide)(b, h, m) = row.lse;
         }
-        const double lse = sum == 0.0 ? minus_infinity : top + std::log(sum);
-        if (const auto* wide = std::get_if<View<double, 3>>(&options.lse)) (*wide)(b, h, m) = lse;
         if (const auto* narrow = std::get_if<View<float, 3>>(&options.lse)) {
-          (*narrow)(b, h, m) = static_cast<float>(lse);
+          (*narrow)(b, h, m) = static_cast<float>(row.lse);
         }
       }
     }

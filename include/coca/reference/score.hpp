@@ -82,9 +82,33 @@ inline Vector constrained(Row q, const Rope& rope) {
   return both_members(means, rope);
 }
 
+/// The derivatives of a score by the query and by the key operand.
+struct ScoreGradient {
+  Vector q, k;
+};
+
+inline Vector sum(Row a, Row b) {
+  Vector result(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) result[i] = a[i] + b[i];
+  return result;
+}
+
+/// The derivative by t, from that by [t ; t].
+inline Vector sum_of_members(Row x, const Rope& rope) {
+  Vector result(x.size() / 2);
+  for (std::size_t j = 0; j < result.size(); ++j) {
+    const auto [first, second] = rope.pair(static_cast<Index>(j));
+    result[j] = x[static_cast<std::size_t>(first)] + x[static_cast<std::size_t>(second)];
+  }
+  return result;
+}
+
 /// q . k (Vaswani et al. 2017, equation 1).
 struct DotScore {
   double operator()(Row q, Position, Row k, Position) const { return dot(q, k); }
+  ScoreGradient gradient(Row q, Position, Row k, Position) const {
+    return {Vector(k.begin(), k.end()), Vector(q.begin(), q.end())};
+  }
 };
 
 /// (R_m q) . (R_n k) (Su et al. 2021, equation 16).
@@ -92,6 +116,10 @@ struct RotaryScore {
   Rope rope;
   double operator()(Row q, Position m, Row k, Position n) const {
     return dot(rotated(q, m, rope), rotated(k, n, rope));
+  }
+  /// R_-n is the transpose of R_n, its length included.
+  ScoreGradient gradient(Row q, Position m, Row k, Position n) const {
+    return {rotated(rotated(k, n, rope), -m, rope), rotated(rotated(q, m, rope), -n, rope)};
   }
 };
 
@@ -102,6 +130,12 @@ struct StrictScore {
     const Vector key = hadamard(q, both_members(t, rope));
     return dot(rotated(q, m, rope), rotated(key, n, rope));
   }
+  ScoreGradient gradient(Row q, Position m, Row t, Position n) const {
+    const Vector both = both_members(t, rope);
+    const Vector by_turned = rotated(rotated(hadamard(q, both), n, rope), -m, rope);
+    const Vector by_key = rotated(rotated(q, m, rope), -n, rope);
+    return {sum(by_turned, hadamard(both, by_key)), sum_of_members(hadamard(q, by_key), rope)};
+  }
 };
 
 /// (q o R_m q) . (R_n [t ; t]) (equation 10).
@@ -110,6 +144,12 @@ struct SlackScore {
   double operator()(Row q, Position m, Row t, Position n) const {
     return dot(hadamard(q, rotated(q, m, rope)), rotated(both_members(t, rope), n, rope));
   }
+  ScoreGradient gradient(Row q, Position m, Row t, Position n) const {
+    const Vector turned = rotated(q, m, rope);
+    const Vector key = rotated(both_members(t, rope), n, rope);
+    return {sum(hadamard(turned, key), rotated(hadamard(q, key), -m, rope)),
+            sum_of_members(rotated(hadamard(q, turned), -n, rope), rope)};
+  }
 };
 
 /// Equation 10 under equation 11.
@@ -117,6 +157,12 @@ struct ConstrainedScore {
   Rope rope;
   double operator()(Row q, Position m, Row t, Position n) const {
     return SlackScore{rope}(constrained(q, rope), m, t, n);
+  }
+  /// Taking the mean of a pair is its own transpose.
+  ScoreGradient gradient(Row q, Position m, Row t, Position n) const {
+    ScoreGradient by = SlackScore{rope}.gradient(constrained(q, rope), m, t, n);
+    by.q = constrained(by.q, rope);
+    return by;
   }
 };
 
@@ -137,6 +183,13 @@ struct OfProjection {
   Score score;
   double operator()(Row q, Position m, Row x, Position n) const {
     return score(q, m, t_of_projection(x, score.rope), n);
+  }
+  ScoreGradient gradient(Row q, Position m, Row x, Position n) const {
+    const Vector t = t_of_projection(x, score.rope);
+    ScoreGradient by = score.gradient(q, m, t, n);
+    for (std::size_t j = 0; j < t.size(); ++j) by.k[j] *= t[j] > 0.0 ? 0.5 : 0.0;
+    by.k = both_members(by.k, score.rope);
+    return by;
   }
 };
 

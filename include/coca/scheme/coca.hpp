@@ -26,6 +26,12 @@ struct NonNegativeT {
                                          std::span<T> psi, const F& f) {
     rope.map_halves(n, t.data(), psi.data(), f);
   }
+  /// dt from f(u, v, cos, sin), (u, v) the pair of dpsi: the derivative by t, where psi is linear in it.
+  template <Real T, class R, class Place, class F>
+  [[gnu::always_inline]] static void map_adjoint(const R& rope, std::span<const T>, const Place& n,
+                                                 std::span<T> dpsi, std::span<T> dt, const F& f) {
+    rope.fold_pairs(n, dpsi.data(), dt.data(), f);
+  }
   template <Real T>
   static const char* defect(std::span<const T> t) {
     for (const T value : t) {
@@ -50,6 +56,17 @@ struct RawProjection {
       const T t = mean < T(0) ? T(0) : mean;  // in this order, a NaN stays one
       f(t, cosine, sine, first, second);
     });
+  }
+  /// Half of it for both members of a pair; nothing where relu is 0, at 0 too.
+  template <Real T, class R, class Place, class F>
+  [[gnu::always_inline]] static void map_adjoint(const R& rope, std::span<const T> x,
+                                                 const Place& n, std::span<T> dpsi, std::span<T> dx,
+                                                 const F& f) {
+    rope.zip_pairs(n, x.data(), dpsi.data(), dx.data(),
+                   [&](T a, T b, T u, T v, T cosine, T sine, T& first, T& second) {
+                     const T dt = f(u, v, cosine, sine);
+                     first = second = (a + b) / 2 <= T(0) ? T(0) : dt / 2;
+                   });
   }
   template <Real T>
   static const char* defect(std::span<const T>) {
@@ -96,6 +113,13 @@ class CocaDual : public Coca<KeyForm, R> {
       y = t * (cosine + sine);
     });
   }
+  template <Real T>
+  [[gnu::always_inline]] void map_key_adjoint(std::span<const T> key, const Token& at,
+                                              std::span<T> dpsi, std::span<T> dkey) const {
+    KeyForm::map_adjoint(
+        this->rope_, key, this->place(at), dpsi, dkey,
+        [](T u, T v, T cosine, T sine) { return u * (cosine - sine) + v * (cosine + sine); });
+  }
   static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::twice);
 };
 
@@ -130,6 +154,22 @@ class CocaStrict : public detail::Coca<KeyForm, R> {
       y = t * sine;
     });
   }
+  template <Real T>
+  [[gnu::always_inline]] void map_query_adjoint(std::span<const T> q, const Token& at,
+                                                std::span<T> dphi, std::span<T> dq) const {
+    this->rope_.zip_pairs(this->place(at), q.data(), dphi.data(), dq.data(),
+                          [](T a, T b, T u, T v, T cosine, T sine, T& x, T& y) {
+                            const T twice = 2 * (u * cosine + v * sine);
+                            x = a * twice;
+                            y = b * twice;
+                          });
+  }
+  template <Real T>
+  [[gnu::always_inline]] void map_key_adjoint(std::span<const T> key, const Token& at,
+                                              std::span<T> dpsi, std::span<T> dkey) const {
+    KeyForm::map_adjoint(this->rope_, key, this->place(at), dpsi, dkey,
+                         [](T u, T v, T cosine, T sine) { return u * cosine + v * sine; });
+  }
   static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::once);
 };
 
@@ -154,6 +194,15 @@ class CocaSlack : public detail::CocaDual<KeyForm, R> {
                             y = b * (b * cosine + a * sine);
                           });
   }
+  template <Real T>
+  [[gnu::always_inline]] void map_query_adjoint(std::span<const T> q, const Token& at,
+                                                std::span<T> dphi, std::span<T> dq) const {
+    this->rope_.zip_pairs(this->place(at), q.data(), dphi.data(), dq.data(),
+                          [](T a, T b, T u, T v, T cosine, T sine, T& x, T& y) {
+                            x = u * (2 * a * cosine - b * sine) + v * b * sine;
+                            y = v * (2 * b * cosine + a * sine) - u * a * sine;
+                          });
+  }
 };
 
 /// The dual form under the paper's constraint (equation 11), for its ablation: both members of
@@ -175,6 +224,15 @@ class CocaConstrained : public detail::CocaDual<KeyForm, R> {
                             const T mean = (a + b) / 2;
                             x = mean * mean * (cosine - sine);
                             y = mean * mean * (cosine + sine);
+                          });
+  }
+  template <Real T>
+  [[gnu::always_inline]] void map_query_adjoint(std::span<const T> q, const Token& at,
+                                                std::span<T> dphi, std::span<T> dq) const {
+    this->rope_.zip_pairs(this->place(at), q.data(), dphi.data(), dq.data(),
+                          [](T a, T b, T u, T v, T cosine, T sine, T& x, T& y) {
+                            const T mean = (a + b) / 2;
+                            x = y = mean * (u * (cosine - sine) + v * (cosine + sine));
                           });
   }
 };

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "coca/scheme/adjoint.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// Changes to a score after scaling, before the soft-cap and the mask.
@@ -28,6 +29,21 @@ class WithLogits : public Base {
   const {
     if constexpr (TransformsLogits<Base, T>) score = Base::logit(score, site);
     return transform_(score, site);
+  }
+
+  /// By the chain rule, for a transform with `T derivative(T score, const Site&) const`.
+  template <Real T>
+    requires DerivesLogits<Base, T> &&
+        requires(const Transform& transform, T score, const Site& site) {
+      { transform.derivative(score, site) } -> std::convertible_to<T>;
+    }
+  T logit_derivative(T score, const Site& site) const {
+    T slope = T(1);
+    if constexpr (TransformsLogits<Base, T>) {
+      slope = Base::logit_derivative(score, site);
+      score = Base::logit(score, site);
+    }
+    return slope * transform_.derivative(score, site);
   }
 
  private:

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "coca/scheme/adjoint.hpp"
 #include "coca/scheme/scheme.hpp"
 
 namespace coca::inline v0 {
@@ -38,6 +41,35 @@ class OneOf : public SchemeDefaults {
   template <Real T>
   void map_key(std::span<const T> k, const Token& at, std::span<T> psi) const {
     std::visit([&](const auto& s) { s.map_key(k, at, psi); }, scheme_);
+  }
+  /// Where all of them have adjoints; that of an identity is a copy.
+  template <Real T>
+    requires(AdjointOfQueries<S, T>&&...)
+  void map_query_adjoint(std::span<const T> q, const Token& at, std::span<T> dphi,
+                         std::span<T> dq) const {
+    std::visit(
+        [&](const auto& s) {
+          if constexpr (KeepsQueries<std::remove_cvref_t<decltype(s)>, T>) {
+            std::copy(dphi.begin(), dphi.end(), dq.begin());
+          } else {
+            s.map_query_adjoint(q, at, dphi, dq);
+          }
+        },
+        scheme_);
+  }
+  template <Real T>
+    requires(AdjointOfKeys<S, T>&&...)
+  void map_key_adjoint(std::span<const T> k, const Token& at, std::span<T> dpsi,
+                       std::span<T> dk) const {
+    std::visit(
+        [&](const auto& s) {
+          if constexpr (KeepsKeys<std::remove_cvref_t<decltype(s)>, T>) {
+            std::copy(dpsi.begin(), dpsi.end(), dk.begin());
+          } else {
+            s.map_key_adjoint(k, at, dpsi, dk);
+          }
+        },
+        scheme_);
   }
   template <Real T>
   const char* key_defect(std::span<const T> k) const {

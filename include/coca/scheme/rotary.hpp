@@ -33,11 +33,30 @@ class Rotary : public SchemeDefaults {
   }
   static constexpr TurnedKey turned_key = TurnedKey::whole;
 
+  /// Turning back is the adjoint of turning.
+  template <Real T>
+  [[gnu::always_inline]] void map_query_adjoint(std::span<const T>, const Token& at,
+                                                std::span<T> dphi, std::span<T> dq) const {
+    turn_back(dphi, at, dq);
+  }
+  template <Real T>
+  [[gnu::always_inline]] void map_key_adjoint(std::span<const T>, const Token& at,
+                                              std::span<T> dpsi, std::span<T> dk) const {
+    turn_back(dpsi, at, dk);
+  }
+
  private:
   template <Real T>
   [[gnu::always_inline]] void turn(std::span<const T> x, const Token& at,
                                    std::span<T> rotated) const {
     rope_.map_pairs(rope_.place(at.position, at.batch), x.data(), rotated.data(), turn_pair<T>);
+  }
+  template <Real T>
+  [[gnu::always_inline]] void turn_back(std::span<T> x, const Token& at,
+                                        std::span<T> turned) const {
+    rope_.map_pairs(
+        rope_.place(at.position, at.batch), x.data(), turned.data(),
+        [](T a, T b, T cosine, T sine, T& u, T& v) { turn_pair(a, b, cosine, -sine, u, v); });
   }
 
   R rope_;

@@ -80,7 +80,8 @@ struct SchemeDefaults {
 /// optional. Further ones that are:
 ///   `T logit(T score, const Site&) const` changes the scaled score before the mask sees it;
 ///   `const char* key_defect(std::span<const T> k) const` says what is wrong with a key operand, or
-///   nullptr; it is asked in checked mode only.
+///   nullptr; it is asked in checked mode only;
+///   the adjoints of scheme/adjoint.hpp, for the backward pass.
 template <class S, class T = float>
 concept Scheme = requires(const S& scheme, Index dim, const AttentionShape& shape,
                           std::span<const T> in, std::span<T> out, const Token& token) {

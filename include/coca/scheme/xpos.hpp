@@ -60,6 +60,19 @@ class XPos : public Base {
   }
   static constexpr TurnedKey turned_key = TurnedKey::no;
 
+  template <Real T>
+  void map_query_adjoint(std::span<const T> q, const Token& at, std::span<T> dphi,
+                         std::span<T> dq) const {
+    multiply(static_cast<double>(at.position - options_.centre), dphi);
+    Base::map_query_adjoint(q, at, dphi, dq);
+  }
+  template <Real T>
+  void map_key_adjoint(std::span<const T> k, const Token& at, std::span<T> dpsi,
+                       std::span<T> dk) const {
+    multiply(static_cast<double>(options_.centre - at.position), dpsi);
+    Base::map_key_adjoint(k, at, dpsi, dk);
+  }
+
  private:
   template <Real T>
   void multiply(double distance, std::span<T> x) const {

@@ -1,0 +1,16 @@
+# The tree that this port is part of: vcpkg install coca --overlay-ports=cmake/vcpkg
+set(SOURCE_PATH "${CURRENT_PORT_DIR}/../../..")
+set(VCPKG_BUILD_TYPE release)  # headers are the same for debug
+
+vcpkg_cmake_configure(
+  SOURCE_PATH "${SOURCE_PATH}"
+  OPTIONS
+    -DCOCA_BUILD_TESTS=OFF
+    -DCOCA_BUILD_EXAMPLES=OFF
+    -DCOCA_INSTALL=ON
+)
+vcpkg_cmake_install()
+vcpkg_cmake_config_fixup(CONFIG_PATH share/cmake/coca)
+vcpkg_fixup_pkgconfig()
+file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/share/doc")
+vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE")

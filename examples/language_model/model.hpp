@@ -1,0 +1,88 @@
+#pragma once
+
+#include <coca/coca.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "layers/linear.hpp"
+
+/// A small language model over bytes, of LLaMA's blocks (Touvron et al. 2023), whose attention may be
+/// any of the library's schemes.
+namespace language_model {
+
+using layers::Index;
+using layers::Matrix;
+using Byte = unsigned char;
+using Text = std::vector<Byte>;
+
+inline constexpr Index kVocabulary = 256;
+
+/// The schemes a model may have, one kernel for all of them.
+using Scheme =
+    coca::OneOf<coca::Rotary<>, coca::CocaConstrained<>, coca::CocaStrict<>, coca::CocaSlack<>>;
+
+/// The sizes of a model, and what makes its scores.
+struct Config {
+  std::string scheme = "coca-slack";  ///< or rotary, coca-strict, coca-constrained
+  Index layers = 4;
+  Index heads = 4;
+  Index head_dim = 32;
+  Index hidden = 352;          ///< between the products of SwiGLU
+  double base = 10000.0;       ///< of the rope
+  Index trained_length = 256;  ///< tokens of a sequence in training
+
+  Index width() const { return heads * head_dim; }
+  bool collinear() const { return scheme != "rotary"; }
+  /// Width of a head's key operand: CoCA's t is half as wide as a key.
+  Index key_dim() const { return collinear() ? head_dim / 2 : head_dim; }
+};
+
+/// The scheme of a model with this rope. Throws std::invalid_argument for a name that is none.
+Scheme make_scheme(const std::string& name, coca::Rope rope);
+
+/// The weights of a block, [outputs, inputs] as PyTorch has them; of norms, a row. `key` gives keys,
+/// or the x of CoCA's t = relu((x_j + x_{j + head_dim/2}) / 2): models differ in nothing else.
+struct Block {
+  Matrix attention_norm, query, key, value, output;
+  Matrix feed_forward_norm, gate, up, down;
+};
+
+/// All numbers that are trained. Gradients, and the optimizer's moments, are of the same type.
+struct Parameters {
+  Matrix embedding;  ///< [bytes, width], for logits too
+  std::vector<Block> blocks;
+  Matrix norm;
+
+  /// Zeros.
+  explicit Parameters(const Config& config);
+
+  /// All of them under their names in a LLaMA checkpoint of Hugging Face, in the same order for every
+  /// model of these sizes.
+  std::vector<std::pair<std::string, Matrix*>> named();
+  std::vector<std::pair<std::string, const Matrix*>> named() const;
+};
+
+struct Model {
+  Config config;
+  Parameters parameters;
+
+  explicit Model(const Config& c) : config(c), parameters(c) {}
+};
+
+/// A model before its first step: normal numbers of deviation 0.02, less before a sum over blocks
+/// (Radford et al. 2019), norms of 1.
+Model random_model(const Config& config, std::uint64_t seed);
+
+inline constexpr float kNormEpsilon = 1e-5F;
+
+/// t_j = relu((x_j + x_{j + head_dim/2}) / 2) of every head's x.
+Matrix collinear_key(const Matrix& x, Index heads);
+
+/// silu(gate) o up  (Shazeer 2020, SwiGLU).
+Matrix swiglu(const Matrix& gate, const Matrix& up);
+
+/// The embeddings of bytes, a row each.
+Matrix embed(const Parameters& parameters, std::span<const Byte> text);
+
+}  // namespace language_model

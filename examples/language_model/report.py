@@ -1,0 +1,168 @@
+"""docs/experiment.md and its plots, from the CSV files of scripts/experiment.sh."""
+
+import csv
+import json
+import pathlib
+import statistics
+import sys
+from collections import defaultdict
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench" / "report"))
+from plots import Plots, length_axis  # noqa: E402
+from text import length_text, table  # noqa: E402
+
+SCHEMES = ["rotary", "coca-constrained", "coca-strict", "coca-slack"]
+WAYS = {
+    ("none", "causal"): "as trained",
+    ("linear", "causal"): "position interpolation",
+    ("ntk", "causal"): "NTK-aware",
+    ("dynamic-ntk", "causal"): "dynamic NTK",
+    ("none", "streaming"): "StreamingLLM",
+    ("none", "lambda"): "LM-Infinite",
+}
+# Zhu et al. 2024 (arXiv 2309.08646), figures 4 and 5: 350M parameters, trained at 512 on 50B tokens.
+PAPER_LENGTHS = ["512", "1k", "2k", "4k", "8k", "16k", "32k"]
+PAPER_PERPLEXITY = {
+    "RoFormer": [19.66, 411.5, 3276, 3026, 3028, None, None],
+    "RoFormer, dynamic NTK": [19.66, 22.30, 38.00, 75.75, 138.13, 370.75, 380.75],
+    "CoCA (slack)": [20.11, 33.47, 69.06, 113.19, 157.38, 141.00, 171.63],
+    "CoCA (slack), dynamic NTK": [20.11, 20.81, 25.88, 34.16, 55.75, 89.31, 101.13],
+}
+PAPER_PASSKEY = {
+    "RoFormer": [0.99, 0.53, 0.30, 0.18, 0.04, 0.02, 0.04],
+    "RoFormer, NTK": [0.99, 1, 0.95, 0.70, 0.41, 0.16, 0.06],
+    "CoCA (slack)": [1, 0.64, 0.33, 0.19, 0.06, 0.02, 0.04],
+    "CoCA (slack), NTK": [1, 1, 0.96, 0.89, 0.50, 0.23, 0.08],
+}
+
+
+class Results:
+    """values[kind][scheme, way][length]: one number a seed."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.perplexity: dict = defaultdict(lambda: defaultdict(list))
+        self.passkeys: dict = defaultdict(lambda: defaultdict(list))
+        self.depths: dict = defaultdict(lambda: defaultdict(list))
+        self.seeds = set()
+        self.config = {}
+        self.steps = 0
+        for run in sorted(folder.glob("*-*/")):
+            if not (run / "model.safetensors").exists():
+                continue
+            self.seeds.add(run.name.rsplit("-", 1)[1])
+            self.config = json.loads((run / "config.json").read_text())
+            self.steps = sum(1 for _ in (run / "log.csv").open()) - 1
+            for path in run.glob("eval-*.csv"):
+                for row in csv.DictReader(path.open()):
+                    self.perplexity[self.key(row)][int(row["length"])].append(float(row["perplexity"]))
+            for path in run.glob("passkey-*.csv"):
+                found = defaultdict(list)
+                for row in csv.DictReader(path.open()):
+                    share = int(row["found"]) / int(row["cases"])
+                    found[self.key(row), int(row["length"])].append(share)
+                    self.depths[self.key(row)][int(row["length"]), float(row["depth"])].append(share)
+                for (key, length), shares in found.items():
+                    self.passkeys[key][length].append(statistics.mean(shares))
+
+    @staticmethod
+    def key(row) -> tuple[str, tuple[str, str]]:
+        return row["scheme"], (row["scaling"], row["mask"])
+
+
+def spread(values: list[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def results_table(results: dict, way, digits: int) -> str:
+    present = [scheme for scheme in SCHEMES if results.get((scheme, way))]
+    lengths = sorted({length for scheme in present for length in results[scheme, way]})
+    return table(
+        ["scheme", *map(length_text, lengths)],
+        [[scheme, *(spread(results[scheme, way][n], digits) for n in lengths)] for scheme in present],
+    )
+
+
+def paper_table(rows: dict) -> str:
+    cells = lambda values: ["inf" if v is None else f"{v:g}" for v in values]  # noqa: E731
+    return table(["", *PAPER_LENGTHS], [[name, *cells(values)] for name, values in rows.items()])
+
+
+def plot(plots: Plots, name: str, results: dict, ways, label: str, log: bool) -> None:
+    ways = [way for way in ways if any(results.get((scheme, way)) for scheme in SCHEMES)]
+    with plots.figure(name, columns=len(ways), width=3.2 * len(ways) + 1) as axes:
+        for axis, way in zip(axes, ways):
+            for scheme in SCHEMES:
+                if not (of_scheme := results.get((scheme, way))):
+                    continue
+                lengths = sorted(of_scheme)
+                axis.plot(lengths, [statistics.mean(of_scheme[n]) for n in lengths], marker="o", label=scheme)
+                if len(of_scheme[lengths[0]]) > 1:
+                    axis.fill_between(lengths, [min(of_scheme[n]) for n in lengths],
+                                      [max(of_scheme[n]) for n in lengths], alpha=0.15)  # fmt: skip
+            length_axis(axis, lengths)
+            axis.set_title(WAYS[way])
+            if log:
+                axis.set_yscale("log")
+        axes[0].set_ylabel(label)
+        axes[0].legend()
+
+
+def main(folder: str, docs: str) -> None:
+    results = Results(pathlib.Path(folder))
+    if not results.seeds:
+        sys.exit(f"report.py: no trained model in {folder}")
+    plots = Plots(pathlib.Path(docs) / "plots")
+    scaled = [("none", "causal"), ("ntk", "causal"), ("dynamic-ntk", "causal")]
+    plot(plots, "experiment_perplexity", results.perplexity, scaled, "perplexity", True)
+    plot(plots, "experiment_masks", results.perplexity,
+         [("linear", "causal"), ("none", "streaming"), ("none", "lambda")], "perplexity", True)  # fmt: skip
+    plot(plots, "experiment_passkey", results.passkeys, scaled, "share of pass keys found", False)
+
+    config = results.config
+    trained = config["max_position_embeddings"]
+    parts = [
+        "# Does CoCA read beyond its training length?",
+        "Written by `scripts/experiment.sh`, which trains the models, asks them and draws the plots; it can be stopped "
+        "and goes on. The program is [examples/language_model](../examples/language_model).",
+        f"Models over bytes, of {config['num_hidden_layers']} blocks as LLaMA's, {config['hidden_size']} wide, "
+        f"{config['num_attention_heads']} heads of {config['head_dim']}, that differ in nothing but how a query and a key "
+        f"make a score. Trained for {results.steps} steps of 32 sequences of {trained} bytes of *War and Peace*, 30 % of "
+        f"which ask for a pass key; seeds: {', '.join(sorted(results.seeds))}"
+        f"{', mean and standard deviation' if len(results.seeds) > 1 else ''}. The last tenth of the book was held out.",
+        "## Perplexity",
+        f"Of a byte after so many others, on held-out text (32 windows of each length, the last 128 bytes of each; "
+        f"trained at {trained}).",
+        "![perplexity](plots/experiment_perplexity.png)",
+        "![perplexity](plots/experiment_masks.png)",
+    ]
+    for way, name in WAYS.items():
+        if any(results.perplexity.get((scheme, way)) for scheme in SCHEMES):
+            parts += [f"**{name}**", results_table(results.perplexity, way, 2)]
+    parts += [
+        "LM-Infinite's ceiling has no meaning for slack, whose score is no function of the distance, and is refused.",
+        "## Pass keys",
+        "Share of five-digit keys of which every digit is the most likely one, over five depths of 20 texts each.",
+        "![pass keys](plots/experiment_passkey.png)",
+    ]
+    for way, name in WAYS.items():
+        if any(results.passkeys.get((scheme, way)) for scheme in SCHEMES):
+            parts += [f"**{name}**", results_table(results.passkeys, way, 2)]
+    parts += [
+        "## The paper's numbers",
+        "Zhu et al. 2024 ([2309.08646](https://arxiv.org/abs/2309.08646)), figures 4 and 5: models of 350M parameters over "
+        "words, trained at 512 on 50 billion tokens. Perplexity on PG-19:",
+        paper_table(PAPER_PERPLEXITY),
+        "Pass keys found:",
+        paper_table(PAPER_PASSKEY),
+        "What may be compared is how the curves of a figure lie to each other: which scheme rises first, and what a scaling "
+        "mends. Perplexities of bytes and of words are different things, a model of a million parameters is no small "
+        "copy of one of 350 million, and the paper has no strict form without the constraint.",
+    ]
+    (pathlib.Path(docs) / "experiment.md").write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

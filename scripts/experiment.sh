@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Does CoCA read beyond its training length? Trains small models that differ in the scheme alone, asks
+# them for perplexity and pass keys at growing lengths, and writes docs/experiment.md with its plots.
+# May be stopped at any time; the same command goes on where it was.
+#   scripts/experiment.sh            all of it: hours on two cores
+#   scripts/experiment.sh --quick    one seed and a tenth of the steps, into build/experiment-quick, no report
+#   scripts/experiment.sh --report   the report alone, from what there is
+#   scripts/experiment.sh --ship     copies the models of the first seed to examples/language_model/models
+# SEEDS, SCHEMES and STEPS in the environment change the defaults "1 2 3", all four and 2000.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+text=examples/data/war-and-peace.txt
+out=build/experiment
+read -ra schemes <<<"${SCHEMES:-rotary coca-slack coca-strict coca-constrained}"
+read -ra seeds <<<"${SEEDS:-1 2 3}"
+steps=${STEPS:-2000}
+trained=128
+passkey_lengths=128,256,512,1024,2048
+lengths=128,256,512,1024,2048,4096
+
+mode=${1:-all}
+case $mode in
+  all | --report | --ship) ;;
+  --quick) seeds=("${seeds[0]}") steps=200 out=build/experiment-quick ;;
+  *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" && exit 2 ;;
+esac
+
+if [ "$mode" = --ship ]; then
+  for scheme in "${schemes[@]}"; do
+    mkdir -p "examples/language_model/models/$scheme"
+    cp "$out/$scheme-${seeds[0]}/"{model.safetensors,config.json} "examples/language_model/models/$scheme/"
+  done
+  exit
+fi
+
+# ask FILE COMMAND...: the CSV that COMMAND prints, unless FILE is there already.
+ask() {
+  local file=$1
+  shift
+  [ -e "$file" ] && return
+  build/language_model/examples/language_model "$@" >"$file.part"
+  mv "$file.part" "$file"
+}
+
+if [ "$mode" != --report ]; then
+  scripts/install_deps.sh build examples
+  cmake --preset release -D COCA_BUILD_TESTS=OFF -D COCA_WERROR=OFF -B build/language_model >/dev/null
+  cmake --build build/language_model --parallel "$(nproc)" --target language_model
+  threads=$(nproc)
+  for seed in "${seeds[@]}"; do
+    for scheme in "${schemes[@]}"; do
+      folder=$out/$scheme-$seed
+      mkdir -p "$folder"
+      echo "=== $scheme, seed $seed"
+      if [ ! -e "$folder/model.safetensors" ]; then
+        build/language_model/examples/language_model train --text "$text" --out "$folder" --scheme "$scheme" \
+          --seed "$seed" --steps "$steps" --length "$trained" --sequences 32 --passkey-share 0.3 \
+          --threads "$threads"
+      fi
+      for way in none:causal linear:causal ntk:causal dynamic-ntk:causal none:streaming none:lambda; do
+        scaling=${way%:*} mask=${way#*:}
+        # A ceiling on the distance has no meaning for a score that is no function of it.
+        [ "$scheme:$mask" = coca-slack:lambda ] && continue
+        asked=(--model "$folder" --text "$text" --scaling "$scaling" --mask "$mask" --threads "$threads")
+        ask "$folder/eval-$scaling-$mask.csv" eval "${asked[@]}" --lengths "$lengths"
+        ask "$folder/passkey-$scaling-$mask.csv" passkey "${asked[@]}" --lengths "$passkey_lengths"
+      done
+    done
+  done
+fi
+
+[ "$mode" = --quick ] && exit
+venv=build/report-venv
+[ -x "$venv/bin/python" ] || { python3 -m venv "$venv" && "$venv/bin/python" -m pip install -q matplotlib; }
+"$venv/bin/python" examples/language_model/report.py "$out" docs
