@@ -9,6 +9,7 @@
 #include "coca/core/version.hpp"
 #include "coca/decode.hpp"
 #include "coca/distance_ceiling.hpp"
+#include "coca/distance_ceiling_backward.hpp"
 #include "coca/kernel/merge.hpp"
 #include "coca/mask/alibi.hpp"
 #include "coca/mask/block_sparse.hpp"

@@ -28,7 +28,8 @@ namespace coca::inline v0 {
 /// `ceiling` tokens behind it,
 ///     score(m, n) = the base's at the distance min(m - n, ceiling),
 /// and so are logit transforms, biases and slopes of the mask told. Keys ahead of the query are as ever.
-/// It stands in the place of a scheme in calls of attention, packed_attention and decode:
+/// It stands in the place of a scheme in calls of attention, packed_attention and decode, and of
+/// attention_backward (distance_ceiling_backward.hpp):
 ///     attention(out, q, k, v, DistanceCeiling{Rotary{rope}, 4096},
 ///               Causal{} & (SinkTokens{10} | SlidingWindow{4095, 0}));
 /// Throws std::invalid_argument for a base whose score is no function of the distance, as that of
@@ -87,6 +88,36 @@ class ShownAtDistance : public Shown<M> {
   Position distance_;
 };
 
+/// Near keys, those up to the ceiling, of what a mask shows.
+template <Mask M>
+auto near_keys(const M& mask, Position ceiling) {
+  return Both(ShownAsIs<M>(mask), SlidingWindow(ceiling, SlidingWindow::unlimited));
+}
+/// Far keys, those beyond it.
+template <Mask M>
+auto far_keys(const M& mask, Position ceiling) {
+  return Both(ShownAtDistance<M>(mask, ceiling), Causal(-ceiling - 1));
+}
+
+/// A ceiling that may be subtracted from a position.
+template <class S>
+Position lowest(const DistanceCeiling<S>& scheme) {
+  return std::min(scheme.ceiling(), SlidingWindow::unlimited);
+}
+
+/// The distance from the last query to the first key, in a call of so many tokens.
+inline Index farthest_key(const AttentionOptions& options, Index queries, Index keys) {
+  if (!options.first_query) return keys - 1;
+  return *options.first_query + queries - 1 - options.first_key;
+}
+
+inline void check_places(const AttentionOptions& options) {
+  if (options.query_ids.data != nullptr || options.key_ids.data != nullptr) {
+    reject("options.query_ids or key_ids", "given",
+           "none beside a distance ceiling: distances are those of places");
+  }
+}
+
 /// Memory for what far keys give, which the calling thread keeps for its next call.
 inline Arena& far_arena() {
   thread_local Arena arena;
@@ -99,13 +130,10 @@ template <class T, class S, class M, class D, class Run>
 void attend_near_and_far(const TensorView<T>& out, const DistanceCeiling<S>& scheme, const M& mask,
                          AttentionOptions options, Index farthest, const D& device,
                          const Run& run) {
-  if (options.query_ids.data != nullptr || options.key_ids.data != nullptr) {
-    reject("options.query_ids or key_ids", "given",
-           "none beside a distance ceiling: distances are those of places");
-  }
+  check_places(options);
   check_extents("out", out);
-  const Index ceiling = std::min(scheme.ceiling(), SlidingWindow::unlimited);
-  const Both near(ShownAsIs<M>(mask), SlidingWindow(ceiling, SlidingWindow::unlimited));
+  const Position ceiling = lowest(scheme);
+  const auto near = near_keys(mask, ceiling);
   if (farthest <= ceiling) {
     run(out, scheme.base(), near, options);
     return;
@@ -126,8 +154,7 @@ void attend_near_and_far(const TensorView<T>& out, const DistanceCeiling<S>& sch
     options.lse = far_lse;
     options.sinks = {};
     options.checked = false;
-    run(far_out, scheme.far(), Both(ShownAtDistance<M>(mask, ceiling), Causal(-ceiling - 1)),
-        options);
+    run(far_out, scheme.far(), far_keys(mask, ceiling), options);
     merge(out, lse, far_out, far_lse, device);
   };
   std::visit(
@@ -153,11 +180,9 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const DistanceCeil
                const M& mask = {}, const AttentionOptions& options = {}, const D& device = {}) {
   if constexpr (detail::checked_types<Out, const Q, const K, const V, S, M, D>()) {
     const auto to = tensor_view(out);
-    const Index keys = tensor_view(k).shape[1];
-    const Position last_query =
-        options.first_query ? *options.first_query + to.shape[1] - 1 : options.first_key + keys - 1;
+    const Index farthest = detail::farthest_key(options, to.shape[1], tensor_view(k).shape[1]);
     detail::attend_near_and_far(
-        to, scheme, mask, options, last_query - options.first_key, device,
+        to, scheme, mask, options, farthest, device,
         [&](const auto& part, const auto& base, const auto& keys_of, const auto& asked) {
           attention(part, q, k, v, base, keys_of, asked, device);
         });

@@ -83,7 +83,8 @@ Index written(const Tensor<T>& x) {
 /// One call: gradients in L, of operands in T, against the reference's.
 template <class T, class AForm, class M>
 void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
-                       AttentionOptions options, double added, double bend, Random& random) {
+                       AttentionOptions options, double added, double bend, Random& random,
+                       bool may_have_ids = true) {
   using L = coca::Accumulator<T>;
   const auto [batch, queries, keys, key_heads, group, dim, value_dim] = sizes;
   const Index heads = key_heads * group;
@@ -104,7 +105,7 @@ void compare_gradients(const AForm& form, const Sizes& sizes, const M& mask,
   if (random.integer(0, 2) == 0) options.soft_cap = 0.5;
   if (!options.scale && random.integer(0, 2) == 0) options.scale = 0.3;
   std::vector<Position> ids(static_cast<std::size_t>(queries + keys));
-  if (random.integer(0, 2) == 0) {
+  if (may_have_ids && random.integer(0, 2) == 0) {
     for (Position& id : ids) id = random.integer(-100, 5000);
     options.query_ids = {ids.data(), {1, queries}};
     options.key_ids = {ids.data() + queries, {1, keys}};

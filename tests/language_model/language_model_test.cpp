@@ -153,7 +153,8 @@ TEST_CASE("training may stop and go on, on any number of threads", "[language_mo
   {
     const Text text = random_text(20000);
     std::ofstream file((folder.path / "text").string(), std::ios::binary);
-    file.write(reinterpret_cast<const char*>(text.data()), static_cast<std::streamsize>(text.size()));
+    file.write(reinterpret_cast<const char*>(text.data()),
+               static_cast<std::streamsize>(text.size()));
   }
   train(short_training(folder, "whole"));
   Training stopped = short_training(folder, "parts");
@@ -163,7 +164,8 @@ TEST_CASE("training may stop and go on, on any number of threads", "[language_mo
   stopped.stop_after = std::numeric_limits<Index>::max();
   train(stopped);
   for (const std::string file : {"model.safetensors", "config.json"}) {
-    CHECK(contents((folder.path / ("whole/" + file)).string()) == contents((folder.path / ("parts/" + file)).string()));
+    CHECK(contents((folder.path / ("whole/" + file)).string()) ==
+          contents((folder.path / ("parts/" + file)).string()));
   }
   const std::string log = contents((folder.path / ("parts/log.csv")).string());
   CHECK(std::count(log.begin(), log.end(), '\n') == 7);

@@ -47,6 +47,12 @@ int helper_count(const D& device) {
   }
 }
 
+/// How many workers to use for what is worth so many, 1 or more.
+template <Device D>
+int workers_for(double worth, const D& device) {
+  return static_cast<int>(std::clamp(worth, 1.0, static_cast<double>(helper_count(device))));
+}
+
 /// Calls body(worker, item) for every item in [0, items), where worker < workers tells apart the
 /// calls that may run at the same time. The calling thread is one of the workers. The first
 /// exception thrown by body is rethrown here, after all workers have stopped.

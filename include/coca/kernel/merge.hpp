@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
@@ -35,9 +34,7 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
   // A thread takes longer to wake than to merge this many numbers.
   constexpr double worth_a_thread = 1e5;
   const double numbers = static_cast<double>(TensorView<T>(nullptr, shape).size());
-  const int helpers = helper_count(device);
-  const auto workers =
-      static_cast<int>(std::clamp(numbers / worth_a_thread, 1.0, static_cast<double>(helpers)));
+  const int workers = workers_for(numbers / worth_a_thread, device);
   parallel_for(device, workers, shape[0] * shape[1], [&](int, Index item) {
     const Index b = item / shape[1];
     const Index n = item % shape[1];

@@ -175,6 +175,9 @@ struct CeilingScore {
   double operator()(Row q, Position m, Row k, Position n) const {
     return score(q, n + std::min(m - n, ceiling), k, n);
   }
+  ScoreGradient gradient(Row q, Position m, Row k, Position n) const {
+    return score.gradient(q, n + std::min(m - n, ceiling), k, n);
+  }
 };
 
 /// Any of the CoCA scores, of the raw projection x in place of t.

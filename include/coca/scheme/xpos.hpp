@@ -30,6 +30,10 @@ struct XPosOptions {
 /// Throws std::invalid_argument for a scale_base or a gamma that is not positive.
 template <class Base>
 class XPos : public Base {
+  static_assert(
+      requires(const Base& base) { base.rope().rotary_dim(); },
+      "coca::XPos: the scheme has no rope whose pairs could decay");
+
  public:
   explicit XPos(Base base, XPosOptions options = {}) : Base(std::move(base)), options_(options) {
     detail::check_positive("xpos.scale_base", options_.scale_base);
