@@ -7,6 +7,7 @@
 
 #include "coca/core/error.hpp"
 #include "coca/position/rope.hpp"
+#include "coca/scheme/adjoint.hpp"
 #include "coca/scheme/scheme.hpp"
 
 namespace coca::inline v0 {
@@ -49,6 +50,18 @@ class AtDistance : public Base {
   decltype(auto) map_key(std::span<const T> k, const Token& at, std::span<T> psi) const {
     return Base::map_key(k, moved(at, 0), psi);
   }
+  template <Real T>
+    requires(AdjointOfQueries<Base, T> && !KeepsQueries<Base, T>)
+  void map_query_adjoint(std::span<const T> q, const Token& at, std::span<T> dphi,
+                         std::span<T> dq) const {
+    Base::map_query_adjoint(q, moved(at, distance_), dphi, dq);
+  }
+  template <Real T>
+    requires(AdjointOfKeys<Base, T> && !KeepsKeys<Base, T>)
+  void map_key_adjoint(std::span<const T> k, const Token& at, std::span<T> dpsi,
+                       std::span<T> dk) const {
+    Base::map_key_adjoint(k, moved(at, 0), dpsi, dk);
+  }
   static constexpr TurnedKey turned_key = [] {
     if constexpr (kStill) return Base::turned_key;
     return TurnedKey::no;
@@ -58,6 +71,10 @@ class AtDistance : public Base {
   template <Real T>
     requires TransformsLogits<Base, T> T logit(T score, const Site& site)
   const { return Base::logit(score, at_distance(site, distance_)); }
+  template <Real T>
+    requires(TransformsLogits<Base, T>&& DerivesLogits<Base, T>)
+  T logit_derivative(T score, const Site& site)
+  const { return Base::logit_derivative(score, at_distance(site, distance_)); }
 
  private:
   static Token moved(Token at, Position position) {
