@@ -4,7 +4,8 @@
 #   scripts/bench.sh --quick       fewer shapes, less time for each: about 11 minutes
 #   scripts/bench.sh --only NAMES  these questions alone, separated by commas: machine, prefill,
 #                                  schemes, patterns, forms, types, threads, ragged, short,
-#                                  instruction_sets, decode (all memory but 4 GiB), peers
+#                                  instruction_sets, backward, decode (all memory but 4 GiB),
+#                                  peers
 #   scripts/bench.sh --no-peers    without the other libraries, and without installing them
 #   scripts/bench.sh --report      the report alone, from the last measurements
 # Other libraries are installed into the folder PEERS_VENV (build/peers-venv).
@@ -12,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${PEERS_VENV:-build/peers-venv}
 results=build/bench/results
-questions=(machine prefill schemes patterns forms types threads ragged short instruction_sets decode peers)
+questions=(machine prefill schemes patterns forms types threads ragged short instruction_sets backward decode peers)
 
 quick=
 while [ $# -gt 0 ]; do
@@ -90,6 +91,7 @@ compare_with_peers() {
     measure peers_short compare --set short --rounds 5 --lengths 1,8,17,64,128 --dims 40,64,80,100 \
       --peers pytorch --threads 1
     measure peers_types compare --set types "${brief[@]}" --lengths 512 --peers pytorch --threads 1
+    measure peers_backward compare --set backward "${brief[@]}" --peers pytorch --threads 2
     measure peers_decode compare --set decode --max-seconds-per-point 3 --lengths 4096,16384 --batches 1 \
       --peers $decoders --threads 2
     return
@@ -103,6 +105,7 @@ compare_with_peers() {
     --peers $others --threads 2
   measure peers_short compare --set short --rounds 5 --peers pytorch --threads 1,2
   measure peers_types compare --set types "${usual[@]}" --peers pytorch --threads 2
+  measure peers_backward compare --set backward "${usual[@]}" --peers pytorch --threads 1,2
   # About 15 minutes: eight sequences of 64K are 4 GiB, to be made and checked for every peer.
   measure peers_decode compare --set decode "${usual[@]}" --peers $decoders --threads 2
 }

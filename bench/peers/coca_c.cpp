@@ -27,6 +27,17 @@ struct CocaCall {
   std::int64_t threads;
 };
 
+/// The gradients of a call, which makes out and lse [batch, heads, queries] first if it is a whole step.
+struct CocaGradients {
+  CocaCall forward;
+  void* lse;
+  const void* dout;
+  void* dq;
+  void* dk;
+  void* dv;
+  std::int64_t step;
+};
+
 /// Sequences of equal length in a paged cache, and the rotation of their keys.
 struct CocaCache {
   CocaCache(const coca::CacheOptions& options, std::int64_t count)
@@ -97,6 +108,38 @@ void run(const CocaCall& c) {
                               " is not built: dot in any type, else float32");
 }
 
+void run(const CocaGradients& c) {
+  const CocaCall& f = c.forward;
+  if (std::string_view(f.scheme) != "dot" || std::string_view(f.dtype) != "float32") {
+    throw std::invalid_argument("gradients are built for dot in float32");
+  }
+  const auto tensor = []<class T>(T* data, coca::Index batch, coca::Index tokens, coca::Index heads,
+                                  coca::Index dim) {
+    return coca::TensorView<T>(data, {batch, tokens, heads, dim});
+  };
+  const auto rows = [&]<class T>(T* data) {
+    return tensor(data, f.batch, f.queries, f.heads, f.dim);
+  };
+  const auto keys = [&]<class T>(T* data) {
+    return tensor(data, f.batch, f.keys, f.key_heads, f.dim);
+  };
+  const auto q = rows(static_cast<const float*>(f.q));
+  const auto k = keys(static_cast<const float*>(f.k));
+  const auto v = keys(static_cast<const float*>(f.v));
+  const auto out = rows(static_cast<float*>(f.out));
+  const coca::View<float, 3> lse(static_cast<float*>(c.lse), {f.batch, f.heads, f.queries});
+  const auto& device = pool_device(static_cast<int>(f.threads));
+  const auto with = [&](const auto& mask) {
+    if (c.step != 0) coca::attention(out, q, k, v, coca::Dot{}, mask, {.lse = lse}, device);
+    coca::attention_backward(rows(static_cast<float*>(c.dq)), keys(static_cast<float*>(c.dk)),
+                             keys(static_cast<float*>(c.dv)),
+                             rows(static_cast<const float*>(c.dout)), q, k, v, out, lse,
+                             coca::Dot{}, mask, {}, {}, device);
+  };
+  if (f.causal != 0) return with(coca::Causal{});
+  with(coca::Full{});
+}
+
 template <class T>
 void append(CocaCache& to, std::int64_t tokens, const void* k, const void* v) {
   const coca::detail::PanelLayout& layout = to.cache.layout();
@@ -141,6 +184,10 @@ const char* error_of(const F& f) {
 
 /// Attention. Gives null, or what is wrong, valid until the thread's next call; as all below do.
 extern "C" const char* coca_attention(const CocaCall* call) {
+  return error_of([&] { run(*call); });
+}
+
+extern "C" const char* coca_gradients(const CocaGradients* call) {
   return error_of([&] { run(*call); });
 }
 

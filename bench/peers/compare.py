@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares attention, of prompts and of one token after another, with other implementations on this processor.
+"""Compares attention, of prompts, of one token after another and in training, with other implementations on this
+processor.
 
     bench/peers/install.sh                                 # the peers, into build/peers-venv
     cmake --preset release -D COCA_BUILD_BENCH=ON
@@ -98,7 +99,7 @@ class Comparison:
 
     def expected_seconds(self, point: Point) -> float:
         """At the speed of the last point of its kind."""
-        rate = self.rates.get((point.dtype, point.dim, point.causal))
+        rate = self.rates.get((point.dtype, point.dim, point.causal, point.task))
         return point.operations / rate if rate else 0.0
 
     def row(self, point: Point, expected: object) -> dict:
@@ -119,7 +120,7 @@ class Comparison:
             return {**row, **result}
         seconds = result["theirs"]["median seconds"]
         if seconds > TELLING_SECONDS:
-            self.rates[point.dtype, point.dim, point.causal] = point.operations / seconds
+            self.rates[point.dtype, point.dim, point.causal, point.task] = point.operations / seconds
         return {**row, **result}
 
     def stop(self) -> None:

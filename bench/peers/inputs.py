@@ -20,10 +20,12 @@ def dtype_of(name: str) -> np.dtype:
 
 
 def random_inputs(point: Point) -> list[np.ndarray]:
-    """q, k and v, each [batch, tokens, heads, dim], uniform in [-1, 1). Not rotated."""
+    """q, k and v, each [batch, tokens, heads, dim], uniform in [-1, 1). Not rotated. And the gradient of the
+    result, where gradients are asked for."""
     rng = np.random.default_rng(SEED)
     tensors = []
-    for tokens, heads in ((point.queries, point.heads), *[(point.length, point.key_heads)] * 2):
+    rows = (point.queries, point.heads)
+    for tokens, heads in (rows, *[(point.length, point.key_heads)] * 2, *[rows] * (point.task != "forward")):
         x = rng.random((point.batch, tokens, heads, point.dim), dtype=np.float32)
         x *= 2
         x -= 1
@@ -59,11 +61,16 @@ def rotate(x: np.ndarray, last: int) -> None:
 def sampled_tokens(point: Point) -> np.ndarray:
     """Among the queries."""
     count = min(point.queries, SAMPLED_TOKENS)
-    return np.unique(np.linspace(0, point.queries - 1, count).round().astype(int))
+    # The first of causal queries sees one key, and has a gradient of 0.
+    first = 0 if point.task == "forward" else 1
+    return np.unique(np.linspace(first, point.queries - 1, count).round().astype(int))
 
 
 def expected_rows(point: Point) -> np.ndarray:
-    """Attention of the sampled tokens, in double: [batch, sampled tokens, heads, dim]."""
+    """Attention of the sampled tokens, in double: [batch, sampled tokens, heads, dim]. Of gradients, those by
+    q, k and v, behind each other as heads are."""
+    if point.task != "forward":
+        return expected_gradients(point)
     q, k, v = random_inputs(point)
     tokens = sampled_tokens(point)
     rows = np.empty((point.batch, len(tokens), point.heads, point.dim))
@@ -84,6 +91,28 @@ def expected_rows(point: Point) -> np.ndarray:
                 weights = np.exp(scores - scores.max(axis=1, keepdims=True))
                 rows[b, :, h] = weights @ values / weights.sum(axis=1, keepdims=True)
     return rows
+
+
+def expected_gradients(point: Point) -> np.ndarray:
+    q, k, v, dout = (x.astype(np.float64) for x in random_inputs(point))
+    tokens = sampled_tokens(point)
+    dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    hidden = np.triu(np.ones((point.length, point.length), dtype=bool), 1) if point.causal else None
+    for b in range(point.batch):
+        for h in range(point.heads):
+            g = h // point.group
+            scores = q[b, :, h] @ k[b, :, g].T / np.sqrt(point.dim)
+            if point.causal:
+                scores[hidden] = -np.inf
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            weights /= weights.sum(axis=1, keepdims=True)
+            dv[b, :, g] += weights.T @ dout[b, :, h]
+            changes = dout[b, :, h] @ v[b, :, g].T
+            changes -= (weights * changes).sum(axis=1, keepdims=True)
+            changes *= weights / np.sqrt(point.dim)
+            dq[b, :, h] = changes @ k[b, :, g]
+            dk[b, :, g] += changes.T @ q[b, :, h]
+    return np.concatenate([x[:, tokens] for x in (dq, dk, dv)], axis=2)
 
 
 def largest_error(rows: np.ndarray, expected: np.ndarray) -> float:

@@ -7,7 +7,8 @@ PREFILL_HEADS = 8
 
 @dataclass(frozen=True)
 class Point:
-    """As many queries as keys, or one with `decode`, and then rotary; value_dim is dim."""
+    """As many queries as keys, or one with `decode`, and then rotary; value_dim is dim. The task is "forward",
+    "backward", which is the gradients by q, k and v, or "step", which is both."""
 
     length: int
     dim: int
@@ -17,6 +18,7 @@ class Point:
     dtype: str = "float32"
     batch: int = 1
     decode: bool = False
+    task: str = "forward"
 
     @property
     def queries(self) -> int:
@@ -28,10 +30,11 @@ class Point:
 
     @property
     def operations(self) -> float:
-        """Of the two products, over the scores that are needed."""
+        """Of the two products, and five of gradients, over the scores that are needed."""
         all_pairs = self.queries * self.length
         pairs = all_pairs - self.queries * (self.queries - 1) / 2 if self.causal else all_pairs
-        return 4.0 * self.batch * self.heads * self.dim * pairs
+        products = {"forward": 2, "backward": 5, "step": 7}[self.task]
+        return 2.0 * products * self.batch * self.heads * self.dim * pairs
 
     @property
     def score_bytes(self) -> int:
@@ -42,7 +45,8 @@ class Point:
         mask = "causal" if self.causal else "full"
         if self.decode:
             return f"{self.dtype} decode batch {self.batch} length {self.length} heads {self.heads}/{self.key_heads}"
-        return f"{self.dtype} {mask} dim {self.dim} length {self.length} heads {self.heads}/{self.key_heads}"
+        task = "" if self.task == "forward" else f" {self.task}"
+        return f"{self.dtype}{task} {mask} dim {self.dim} length {self.length} heads {self.heads}/{self.key_heads}"
 
     def as_dict(self) -> dict:
         return {**asdict(self), "group": self.group}
@@ -93,6 +97,18 @@ def decode() -> list[Point]:
     ]
 
 
+def backward() -> list[Point]:
+    """Training: gradients, and the whole step of attention."""
+    return [
+        Point(length, dim, 8, 8 // group, causal, task=task)
+        for task in ("backward", "step")
+        for length in (512, 2048)
+        for group in (1, 4)
+        for dim in (64, 128)
+        for causal in (True, False)
+    ]
+
+
 def smoke() -> list[Point]:
     """One of each kind, in seconds: to see whether everything works."""
     return [
@@ -100,7 +116,9 @@ def smoke() -> list[Point]:
         Point(100, 72, 8, 8, True),
         Point(512, 64, 8, 2, True),
         Point(512, 128, 8, 2, False),
+        Point(512, 64, 8, 2, True, task="backward"),
     ]
 
 
-SETS = {"prefill": prefill, "short": short, "types": types, "threads": threads, "decode": decode, "smoke": smoke}
+SETS = {"prefill": prefill, "short": short, "types": types, "threads": threads, "decode": decode,
+        "backward": backward, "smoke": smoke}  # fmt: skip

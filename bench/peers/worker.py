@@ -56,7 +56,7 @@ class Worker:
         self.call = None
         where = Point(**point)
         calls = self.peer.calls(where, *random_inputs(where))
-        kind = (where.dtype, where.dim, where.causal, where.group > 1)
+        kind = (where.dtype, where.dim, where.causal, where.group > 1, where.task)
         known = [call for call in calls if call.way == self.best_way.get(kind)]
 
         first = (known or calls)[0]

@@ -13,6 +13,7 @@ import sys
 from plots import Plots
 from results import Results
 from sections import (
+    backward,
     conditions,
     decode,
     forms,
@@ -29,7 +30,9 @@ from sections import (
 )
 from text import Verdict, table
 
-QUESTIONS = [prefill, decode, peers, short, schemes, patterns, forms, types, threads, ragged, instruction_sets]
+QUESTIONS = [
+    prefill, backward, decode, peers, short, schemes, patterns, forms, types, threads, ragged, instruction_sets,
+]  # fmt: skip
 
 INTRODUCTION = """# Performance
 

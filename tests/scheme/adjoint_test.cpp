@@ -145,6 +145,7 @@ TEST_CASE("adjoints are those of the maps", "[scheme]") {
         INFO("xpos, dim " << dim << ", rotary " << rope.rotary_dim());
         check(coca::XPos(coca::Rotary{rope}), dim, random);
         check(coca::XPos(coca::CocaSlack{rope}), dim, random);
+        check(coca::AtDistance(coca::CocaStrict{rope}, 40), dim, random);
       }
     }
   }

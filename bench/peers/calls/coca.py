@@ -23,6 +23,14 @@ class CocaCall(ctypes.Structure):
     ]
 
 
+class CocaGradients(ctypes.Structure):
+    _fields_ = [
+        ("forward", CocaCall),
+        *[(name, pointer) for name in ("lse", "dout", "dq", "dk", "dv")],
+        ("step", number),
+    ]
+
+
 class CocaDecode(ctypes.Structure):
     _fields_ = [
         *[(name, pointer) for name in ("cache", "out", "q")],
@@ -53,9 +61,10 @@ class Peer:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.library = ctypes.CDLL(os.environ["COCA_PEER_LIBRARY"])
-        for name in ("coca_attention", "coca_decode", "coca_cache_new", "coca_cache_append"):
+        for name in ("coca_attention", "coca_gradients", "coca_decode", "coca_cache_new", "coca_cache_append"):
             getattr(self.library, name).restype = text
         self.library.coca_attention.argtypes = [pointer]
+        self.library.coca_gradients.argtypes = [pointer]
         self.library.coca_decode.argtypes = [pointer]
 
     def text(self, function: str) -> str:
@@ -71,7 +80,9 @@ class Peer:
             "threads": "Eigen::ThreadPoolDevice",
         }
 
-    def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
+    def calls(
+        self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray, dout: np.ndarray | None = None
+    ) -> list[Call]:
         out = np.zeros_like(q)
         if point.decode:
             cache = Cache(self.library, point, k, v)
@@ -82,10 +93,19 @@ class Peer:
             point.batch, point.length, point.length, point.heads, point.key_heads, point.dim, point.dim,
             point.causal, self.threads,
         )  # fmt: skip
-        return [self.call("[B, N, H, D]", self.library.coca_attention, call, out, (q, k, v))]
+        if dout is None:
+            return [self.call("[B, N, H, D]", self.library.coca_attention, call, out, (q, k, v))]
+        lse = np.zeros((point.batch, point.heads, point.length), dtype=np.float32)
+        results = [np.zeros_like(x) for x in (q, k, v)]
+        gradients = CocaGradients(call, *[x.ctypes.data for x in (lse, dout, *results)], 1)
+        check(self.library.coca_gradients(ctypes.addressof(gradients)))  # makes out and lse
+        gradients.step = point.task == "step"
+        keep = (q, k, v, out, lse, dout)
+        made = self.call("[B, N, H, D]", self.library.coca_gradients, gradients, results, keep)
+        return [Call(made.way, made.run, lambda gradients: np.concatenate(gradients, axis=2))]
 
     @staticmethod
-    def call(way: str, function, arguments: ctypes.Structure, out: np.ndarray, keep: tuple) -> Call:
+    def call(way: str, function, arguments: ctypes.Structure, out: np.ndarray | list, keep: tuple) -> Call:
         address = ctypes.addressof(arguments)
 
         def run() -> np.ndarray:

@@ -31,7 +31,8 @@ class Peer(Protocol):
         ...
 
     def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
-        """Every way worth trying: the worker takes the fastest. Raises Unsupported."""
+        """Every way worth trying: the worker takes the fastest. Raises Unsupported. Where gradients are asked
+        for, that of the result comes behind v, and a call gives dq, dk and dv behind each other as heads are."""
         ...
 
 

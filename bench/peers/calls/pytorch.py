@@ -40,7 +40,11 @@ class Peer:
             "threads": f"torch.set_num_threads({torch.get_num_threads()})",
         }
 
-    def calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
+    def calls(
+        self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray, dout: np.ndarray | None = None
+    ) -> list[Call]:
+        if dout is not None:
+            return self.gradient_calls(point, q, k, v, dout)
         if point.decode:
             return self.decode_calls(point, q, k, v)
         ways = {
@@ -51,6 +55,46 @@ class Peer:
             repeated = (q, repeat_heads(k, point.group), repeat_heads(v, point.group))
             ways["[B, H, N, D], key heads repeated beforehand"] = [to_torch(heads_first(x)) for x in repeated]
         return [self.call(point, way, *tensors) for way, tensors in ways.items()]
+
+    def gradient_calls(
+        self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray, dout: np.ndarray
+    ) -> list[Call]:
+        with torch.inference_mode(False):
+            heads = [to_torch(heads_first(x)) for x in (q, k, v, dout)]
+            in_rows = [to_torch(x.copy()).transpose(1, 2) for x in (q, k, v, dout)]
+        calls = []
+        for way, tensors in (("[B, H, N, D]", heads), ("[B, N, H, D] seen as [B, H, N, D]", in_rows)):
+            for repeat in (False, True)[: 1 + (point.group > 1)]:
+                calls.append(self.gradient_call(point, way, repeat, *tensors))
+        return calls
+
+    def gradient_call(
+        self, point: Point, way: str, repeat: bool, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+        dout: torch.Tensor,
+    ) -> Call:  # fmt: skip
+        """By autograd, over a graph that is kept; of a step, over a new one."""
+        operands = [x.detach().requires_grad_() for x in (q, k, v)]
+
+        def forward() -> torch.Tensor:
+            keys, values = (x.repeat_interleave(point.group, dim=1) if repeat else x for x in operands[1:])
+            grouped = keys.shape[1] != q.shape[1]
+            return F.scaled_dot_product_attention(
+                operands[0], keys, values, is_causal=point.causal, enable_gqa=grouped
+            )
+
+        with torch.inference_mode(False):
+            kept = forward()
+
+        def run() -> tuple[torch.Tensor, ...]:
+            with torch.inference_mode(False):
+                step = point.task == "step"
+                return torch.autograd.grad(forward() if step else kept, operands, dout, retain_graph=not step)
+
+        def result(gradients: tuple[torch.Tensor, ...]) -> np.ndarray:
+            return np.concatenate([to_numpy(x) for x in gradients], axis=2)
+
+        kernel = type(kept.grad_fn).__name__
+        return Call(f"{way}{', key heads repeated' if repeat else ''}, {kernel}", run, result)
 
     def decode_calls(self, point: Point, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> list[Call]:
         """Keys are rotated beforehand, and so is the query. One query sees all keys: no mask."""

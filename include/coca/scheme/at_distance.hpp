@@ -51,13 +51,13 @@ class AtDistance : public Base {
     return Base::map_key(k, moved(at, 0), psi);
   }
   template <Real T>
-    requires AdjointOfQueries<Base, T>
+    requires(AdjointOfQueries<Base, T> && !KeepsQueries<Base, T>)
   void map_query_adjoint(std::span<const T> q, const Token& at, std::span<T> dphi,
                          std::span<T> dq) const {
     Base::map_query_adjoint(q, moved(at, distance_), dphi, dq);
   }
   template <Real T>
-    requires AdjointOfKeys<Base, T>
+    requires(AdjointOfKeys<Base, T> && !KeepsKeys<Base, T>)
   void map_key_adjoint(std::span<const T> k, const Token& at, std::span<T> dpsi,
                        std::span<T> dk) const {
     Base::map_key_adjoint(k, moved(at, 0), dpsi, dk);
