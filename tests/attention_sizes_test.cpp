@@ -133,8 +133,8 @@ TEST_CASE("a mask's place beyond 2^31", "[mask]") {
   allowed(0, 0, 2, kFar + 5) = true;
   const coca::BooleanMask mask(allowed);
   const auto tile = [](Index key) {
-    return coca::MaskTile{.head_end = 1, .query_begin = 2, .query_end = 3, .key_begin = key,
-                          .key_end = key + 1};
+    return coca::MaskTile{
+        .head_end = 1, .query_begin = 2, .query_end = 3, .key_begin = key, .key_end = key + 1};
   };
   CHECK(mask.visible(coca::Site{.query_index = 2, .key_index = kFar + 5}));
   CHECK(mask.classify(tile(kFar + 5)) == coca::Coverage::full);
