@@ -17,7 +17,7 @@ fi
 # The sanitizers of GCC 12 and clang 14 do not start where the kernel randomises addresses by more
 # bits than they know of. A container may forbid setarch, so it is tried first.
 run=()
-case $preset in *san*)
+case $preset in clang | *san*)
   if setarch "$(uname -m)" -R true 2>/dev/null; then run=(setarch "$(uname -m)" -R); fi ;;
 esac
 

@@ -223,6 +223,13 @@ TEST_CASE("the caller may bring the work memory", "[memory]") {
   CHECK(out.storage() == untouched);
 }
 
+TEST_CASE("the work memory of a call without queries suffices for it", "[memory]") {
+  Tensor<float> q({1, 0, 4, 40}), k({1, 30, 2, 40}), out({1, 0, 4, 40});
+  std::vector<std::byte> memory(coca::workspace_bytes(q.view(), k.view(), k.view(), coca::Dot{}));
+  CHECK_NOTHROW(coca::attention(out.view(), q.view(), k.view(), k.view(), coca::Dot{},
+                                coca::Causal{}, {.workspace = memory}));
+}
+
 TEST_CASE("the caller may bring the work memory of decode", "[memory]") {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);

@@ -74,10 +74,11 @@ bool Array::is_matrix() const {
 Array read_npy(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw FileError(path + " cannot be opened");
+  // xtensor makes use of what it read, whether or not there was as much as it asked for.
+  stream.exceptions(std::ios::failbit | std::ios::badbit);
   try {
     // xtensor's public reader wants the element type beforehand; the layer below it tells.
     const auto file = xt::detail::load_npy_file(stream);
-    if (!stream) throw FileError(path + " ends before its data does");
     require_holdable(path, file.m_shape);
     Array array;
     array.path = path;
@@ -88,12 +89,18 @@ Array read_npy(const std::string& path) {
     for (const Known& entry : kKnown) {
       if (file.m_typestring != entry.descr) continue;
       array.dtype = entry.dtype;
+      if (array.dtype == DType::boolean) {
+        // A bool that is neither 0 nor 1 would be none to the compiler.
+        for (std::byte& one : array.bytes) one = std::byte{one != std::byte{0}};
+      }
       return array;
     }
     throw FileError(path + " holds elements of type '" + file.m_typestring +
                     "', expected float16, float32, float64, int64 or bool, little-endian");
   } catch (const FileError&) {
     throw;
+  } catch (const std::ios::failure&) {
+    throw FileError(path + " ends before its data does");
   } catch (const std::bad_alloc&) {
     throw FileError(path + " is of a shape that no memory holds");
   } catch (const std::exception& error) {

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <variant>
-
 #include "coca/extern.hpp"
 #include "coca/reference/attention.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
+#include "support/masks.hpp"
 #include "support/random.hpp"
 
 /// Random calls of the kernel beside the reference. In a header, so that the element types are
@@ -15,38 +14,6 @@ namespace test {
 
 using coca::AttentionOptions;
 using coca::Position;
-
-/// One of the library's masks, chosen at run time: one kernel to compile instead of six.
-struct AnyMask : coca::MaskDefaults {
-  std::variant<coca::Full, coca::Causal, coca::SlidingWindow, coca::PrefixLm,
-               coca::Both<coca::Causal, coca::SlidingWindow>,
-               coca::Both<coca::Causal, coca::Either<coca::SinkTokens, coca::SlidingWindow>>>
-      mask;
-  template <class M>
-  explicit AnyMask(M m) : mask(std::move(m)) {}
-
-  coca::Coverage classify(const coca::MaskTile& tile) const {
-    return std::visit([&](const auto& m) { return m.classify(tile); }, mask);
-  }
-  bool visible(const coca::Site& site) const {
-    return std::visit([&](const auto& m) { return m.visible(site); }, mask);
-  }
-};
-
-inline AnyMask random_mask(Random& random) {
-  switch (random.integer(0, 4)) {
-    case 0:
-      return AnyMask(coca::Full{});
-    case 1:
-      return AnyMask(coca::Causal{random.integer(-3, 3)});
-    case 2:
-      return AnyMask(coca::SlidingWindow{random.integer(0, 90), random.integer(0, 20)});
-    case 3:
-      return AnyMask(coca::PrefixLm{random.integer(0, 80)});
-    default:
-      return AnyMask(coca::Causal{} & coca::SlidingWindow{random.integer(0, 70), 5});
-  }
-}
 
 struct Sizes {
   Index batch, queries, keys, key_heads, group, dim, value_dim;

@@ -147,11 +147,11 @@ class ForwardPlan {
     };
     const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
     const Index longest = sequences_.alike() ? rows(0) : total_rows / key_heads_;
-    return std::min(
-        {longest, whole_tiles(kBlockBytes / row_bytes), whole_tiles(total_rows / items)});
+    return std::min({std::max<Index>(longest, 1), whole_tiles(kBlockBytes / row_bytes),
+                     whole_tiles(total_rows / items)});
   }
   void cut(Index rows) {
-    rows_per_block_ = std::max<Index>(rows, 1);
+    rows_per_block_ = rows;
     blocks_ = sum([&](Index s) { return blocks(s); });
   }
 
