@@ -587,7 +587,7 @@ TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whate
     auto products = random_numbers<T>(3 * stride, random);
     const T shifts[] = {T(2), Limits::quiet_NaN(), T(1.5)};
     const T means[] = {T(0.5), T(0), Limits::infinity()};
-    for (const std::size_t row : {0, 1, 2}) scores[row * 40 + 5] = -Limits::infinity();
+    for (std::size_t row = 0; row < 3; ++row) scores[row * 40 + 5] = -Limits::infinity();
     products[5] = Limits::quiet_NaN();
     const auto old_scores = scores;
     const auto old_products = products;
