@@ -11,5 +11,6 @@
 /// "major.minor.patch"
 #define COCA_VERSION_STRING \
   COCA_VERSION_TEXT(COCA_VERSION_MAJOR, COCA_VERSION_MINOR, COCA_VERSION_PATCH)
-#define COCA_VERSION_TEXT(major, minor, patch) COCA_VERSION_QUOTE(major.minor.patch)
+#define COCA_VERSION_TEXT(major, minor, patch) \
+  COCA_VERSION_QUOTE(major) "." COCA_VERSION_QUOTE(minor) "." COCA_VERSION_QUOTE(patch)
 #define COCA_VERSION_QUOTE(text) #text

@@ -119,10 +119,13 @@ inline void clear_bias(const MoreGradients& more) {
   std::visit(
       [&](const auto& bias) {
         if constexpr (requires { bias.shape; }) {
-          for (Index b = 0; b < bias.shape[0]; ++b)
-            for (Index h = 0; h < bias.shape[1]; ++h)
-              for (Index m = 0; m < bias.shape[2]; ++m)
+          for (Index b = 0; b < bias.shape[0]; ++b) {
+            for (Index h = 0; h < bias.shape[1]; ++h) {
+              for (Index m = 0; m < bias.shape[2]; ++m) {
                 for (Index n = 0; n < bias.shape[3]; ++n) bias(b, h, m, n) = 0;
+              }
+            }
+          }
         }
       },
       more.bias);
