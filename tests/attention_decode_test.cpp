@@ -30,6 +30,7 @@ void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceI
                     const DecodeSizes& sizes, Random& random) {
   const auto [key_heads, group, dim, value_dim, queries] = sizes;
   const Index heads = key_heads * group;
+  const bool int8 = cache.layout().type == ElementType::int8;
   const auto batch = static_cast<Index>(ids.size());
   Tensor<float> q({batch, queries, heads, dim}), out({batch, queries, heads, value_dim});
   q.fill([&] { return random.uniform(); });
@@ -67,7 +68,8 @@ void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceI
         scale * (form.coca ? coca_magnitude(longest_row(own_q), largest(k))
                            : linear_magnitude(longest_row(own_q), longest_row(k)));
     const Bounds bounds =
-        attention_bounds<float, float>(magnitude, options.soft_cap + 1.0, largest(v), dim, length);
+        attention_bounds<float, float>(magnitude, options.soft_cap + 1.0, largest(v), dim, length,
+                                       int8 ? int8_units(dim) : OperandUnits{});
     double worst = 0.0;
     for (Index i = 0; i < expected.view().size(); ++i) {
       worst = worse(worst,
