@@ -155,8 +155,8 @@ TEST_CASE("int8 scores of keys that turn, in integers", "[kernel]") {
                   const double b = queries[at(r * depth + second)];
                   const double qc = cosines[at(j)];
                   const double qs = sines[at(j)];
-                  expected += (a * qc - b * qs) * (x * c - y * s) +
-                              (b * qc + a * qs) * (y * c + x * s);
+                  expected +=
+                      (a * qc - b * qs) * (x * c - y * s) + (b * qc + a * qs) * (y * c + x * s);
                 }
                 worst = test::worse(worst, scores[at(r * kTileKeys + lane)], expected);
               }
@@ -177,7 +177,8 @@ TEST_CASE("int8 values in integers", "[kernel]") {
         const Index columns = vectors * vector;
         const Index first = random.integer(0, 7);
         const Index pairs = random.integer(1, 24 - first);
-        INFO("rows " << rows << ", columns " << columns << ", pairs " << pairs << " from " << first);
+        INFO("rows " << rows << ", columns " << columns << ", pairs " << pairs << " from "
+                     << first);
         std::vector<Panel> values;
         std::vector<CachedPanel> panels;
         for (int i = 0; i < 3; ++i) values.emplace_back((columns + 15) / 16 * 16, random);
@@ -200,8 +201,8 @@ TEST_CASE("int8 values in integers", "[kernel]") {
             for (Index token = 0; i < columns && token < 2 * pairs; ++token) {
               const Index lane = (2 * first + token) % 16;
               const Panel& panel = values[at((2 * first + token) / 16)];
-              expected += double{before[at(r * kTileKeys + token)]} *
-                          panel(i / 16 * 16 + lane, i % 16);
+              expected +=
+                  double{before[at(r * kTileKeys + token)]} * panel(i / 16 * 16 + lane, i % 16);
             }
             worst = test::worse(worst, sums[at(r * stride + i)], expected);
           }

@@ -111,6 +111,13 @@ struct Bfloat16Functions {
 
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
+
+  /// As PanelFunctions of bfloat16, in pairs of coordinates, and of tokens. Beside the last of an odd
+  /// number of coordinates a query has a 0, which meets whatever lies behind the keys.
+  void (*panel_scores)(const T* queries, const CachedPanel& keys, T* scores, Index rows,
+                       Index depth, T factor);
+  void (*panel_values)(const T* weights, const CachedPanel* panels, T* sums, Index rows,
+                       Index first, Index pairs, Index columns);
 };
 
 /// The same with panels of int8 in integers: queries and weights are rounded to 16 bits, and so are keys
