@@ -42,8 +42,7 @@ void save(const Model& model, const std::string& folder) {
   std::filesystem::create_directories(folder, error);
   if (error) throw FileError(folder + ": " + error.message());
   const Config& config = model.config;
-  const json description{{"architectures", {"LlamaForCausalLM"}},
-                         {"model_type", "llama"},
+  const json description{{"model_type", "coca-language-model"},
                          {"attention_scheme", config.scheme},
                          {"vocab_size", kVocabulary},
                          {"num_hidden_layers", config.layers},

@@ -4,11 +4,16 @@
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
+#include <string_view>
 
 #include "command_line/file.hpp"
 
 namespace language_model {
 namespace {
+
+// What is around a key where it is told.
+constexpr std::string_view kTold = " The pass key is ";
+constexpr std::string_view kBehind = ". ";
 
 /// `count` bytes of prose from a random place on.
 std::span<const Byte> passage(std::span<const Byte> prose, std::size_t count,
@@ -37,23 +42,33 @@ Corpus::Corpus(const std::string& path) {
   training_bytes_ = text_.size() / 10 * 9;
 }
 
-Passkey::Passkey(std::span<const Byte> prose, std::size_t length, double depth,
-                 std::mt19937_64& engine) {
-  std::string key;
-  std::uniform_int_distribution<int> digit('0', '9');
-  for (std::size_t i = 0; i < digits; ++i) key.push_back(static_cast<char>(digit(engine)));
-  const std::string told = " The pass key is " + key + ". Remember it. ";
-  const std::string question = " What is the pass key? The pass key is " + key;
-  if (length < told.size() + question.size()) {
+Passkey::Passkey(std::span<const Byte> prose, std::size_t length, const std::vector<double>& depths,
+                 std::mt19937_64& engine, std::size_t key_symbols) {
+  constexpr std::string_view alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  std::string question(kTold);
+  std::uniform_int_distribution<std::size_t> symbol(0, alphabet.size() - 1);
+  for (std::size_t i = 0; i < key_symbols; ++i) question.push_back(alphabet[symbol(engine)]);
+  const std::string told = question + std::string(kBehind);
+  const std::size_t least = depths.size() * told.size() + question.size();
+  if (length < least) {
     throw std::invalid_argument("length: was " + std::to_string(length) + ", expected " +
-                                std::to_string(told.size() + question.size()) + " or more");
+                                std::to_string(least) + " or more");
   }
-  const auto filler = passage(prose, length - told.size() - question.size(), engine);
-  const auto before = static_cast<std::size_t>(depth * static_cast<double>(filler.size()));
-  append(text, filler.first(before));
-  append(text, told);
-  append(text, filler.subspan(before));
+  const auto filler = passage(prose, length - least, engine);
+  std::size_t done = 0;
+  for (const double depth : depths) {
+    const auto place = static_cast<std::size_t>(depth * static_cast<double>(filler.size()));
+    append(text, filler.subspan(done, place - done));
+    append(text, told);
+    done = place;
+  }
+  append(text, filler.subspan(done));
   append(text, question);
+}
+
+std::size_t Passkey::most_told(std::size_t length, std::size_t key_symbols) {
+  const std::size_t question = kTold.size() + key_symbols;
+  return (length - std::min(length, question)) / (question + kBehind.size());
 }
 
 Batch make_batch(std::span<const Byte> prose, Index sequences, Index length, double passkey_share,
@@ -67,7 +82,12 @@ Batch make_batch(std::span<const Byte> prose, Index sequences, Index length, dou
   for (Index i = 0; i < sequences; ++i) {
     Text text;
     if (uniform(engine) < passkey_share) {
-      text = Passkey(prose, bytes, uniform(engine), engine).text;
+      const auto symbols = std::uniform_int_distribution<std::size_t>(Passkey::symbols, 16)(engine);
+      const std::size_t most = std::clamp<std::size_t>(Passkey::most_told(bytes, symbols), 1, 3);
+      std::vector<double> depths(std::uniform_int_distribution<std::size_t>(1, most)(engine));
+      for (double& depth : depths) depth = uniform(engine);
+      std::ranges::sort(depths);
+      text = Passkey(prose, bytes, depths, engine, symbols).text;
     } else {
       append(text, passage(prose, bytes, engine));
     }

@@ -4,6 +4,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "language_model/gradient.hpp"
 
@@ -25,20 +26,24 @@ class Corpus {
   std::size_t training_bytes_;
 };
 
-/// A text that tells a pass key of five digits, goes on with prose and ends with the question for it
-/// (Mohtashami & Jaggi 2023): `depth` of the prose, from 0 to 1, comes before the key.
+/// Prose that tells a pass key of letters and digits at some places, and asks for it at the end (after
+/// Mohtashami & Jaggi 2023).
 struct Passkey {
-  static constexpr std::size_t digits = 5;
+  static constexpr std::size_t symbols = 5;
 
   Text text;  ///< as long as asked for, the key at its end
 
-  /// Prose is taken from a random place. Throws std::invalid_argument for a length in which the key and
-  /// the question have no room.
-  Passkey(std::span<const Byte> prose, std::size_t length, double depth, std::mt19937_64& engine);
+  /// Prose is taken from a random place. `depths` are the shares of it, from 0 to 1 and rising, that come
+  /// before the key is told. Throws std::invalid_argument for a length in which all of that has no room.
+  Passkey(std::span<const Byte> prose, std::size_t length, const std::vector<double>& depths,
+          std::mt19937_64& engine, std::size_t key_symbols = symbols);
+
+  /// How often a key may be told in a text that asks for it.
+  static std::size_t most_told(std::size_t length, std::size_t key_symbols);
 };
 
-/// A batch for training: sequences from random places of the prose, a share of them with pass keys at
-/// random depths. The same for the same step and seed.
+/// A batch for training: sequences from random places of the prose, a share of them with a pass key
+/// of 5 to 16 symbols that is told at one to three random depths. The same for the same step and seed.
 Batch make_batch(std::span<const Byte> prose, Index sequences, Index length, double passkey_share,
                  std::uint64_t seed, std::uint64_t step);
 

@@ -83,16 +83,16 @@ Index passkeys_found(const Model& model, const Reading& reading, std::span<const
   on_all_threads(pool, cases, progress, [&](Index i) {
     std::seed_seq mixed{seed, static_cast<std::uint64_t>(i)};
     std::mt19937_64 engine(mixed);
-    const Text text = Passkey(prose, static_cast<std::size_t>(length), depth, engine).text;
+    const Text text = Passkey(prose, static_cast<std::size_t>(length), {depth}, engine).text;
     Reading own = reading;
     own.length = length;
-    constexpr auto digits = static_cast<Index>(Passkey::digits);
+    constexpr auto symbols = static_cast<Index>(Passkey::symbols);
     const Matrix logits =
-        Reader(model, own).read(std::span<const Byte>(text).first(text.size() - 1), digits);
-    for (Index n = 0; n < digits; ++n) {
+        Reader(model, own).read(std::span<const Byte>(text).first(text.size() - 1), symbols);
+    for (Index n = 0; n < symbols; ++n) {
       Index likely = 0;
       logits.row(n).maxCoeff(&likely);
-      if (likely != text[text.size() - static_cast<std::size_t>(digits - n)]) return;
+      if (likely != text[text.size() - static_cast<std::size_t>(symbols - n)]) return;
     }
     ++found;
   });

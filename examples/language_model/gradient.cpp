@@ -69,7 +69,10 @@ class Pass {
                             coca::Rope({.dim = config_.head_dim, .base = config_.base}))) {}
 
   double run(double weight) {
-    Matrix x = embed(parameters_, batch_.inputs);
+    Matrix x(static_cast<Index>(batch_.inputs.size()), config_.width());
+    for (Index n = 0; n < x.rows(); n += batch_.length) {
+      x.middleRows(n, batch_.length) = embed(parameters_, sequence(n));
+    }
     std::vector<Trace> traces;
     for (const Block& block : parameters_.blocks) traces.push_back(forward(block, x));
     const Norm last = norm(x, parameters_.norm);
@@ -84,13 +87,26 @@ class Pass {
     for (std::size_t i = traces.size(); i-- > 0;) {
       backward(parameters_.blocks[i], traces[i], gradient_.blocks[i], dx);
     }
-    for (Index n = 0; n < dx.rows(); ++n) {
-      gradient_.embedding.row(batch_.inputs[static_cast<std::size_t>(n)]) += dx.row(n);
-    }
+    for (Index n = 0; n < dx.rows(); n += batch_.length) add_embedding_gradient(n, dx);
     return loss;
   }
 
  private:
+  /// The inputs of the sequence whose first is `n`.
+  std::span<const Byte> sequence(Index n) const {
+    return std::span(batch_.inputs)
+        .subspan(static_cast<std::size_t>(n), static_cast<std::size_t>(batch_.length));
+  }
+  void add_embedding_gradient(Index n, const Matrix& dx) {
+    Byte before = kBeforeText;
+    for (const Byte byte : sequence(n)) {
+      gradient_.embedding.row(byte) += dx.row(n);
+      gradient_.previous.row(before) += dx.row(n);
+      before = byte;
+      ++n;
+    }
+  }
+
   template <class M>
   auto heads_of(M& x) const {
     return layers::with_heads(x, batch_.sequences(), config_.heads);

@@ -11,6 +11,8 @@
 #include "language_model/checkpoint.hpp"
 #include "language_model/corpus.hpp"
 #include "language_model/evaluate.hpp"
+#include "language_model/generate.hpp"
+#include "language_model/show.hpp"
 #include "language_model/train.hpp"
 
 /// Trains small language models that differ in nothing but how a query and a key make a score, and
@@ -80,30 +82,15 @@ void find_passkeys(const Question& question) {
   }
 }
 
-/// Draws a byte with probabilities softmax(logits / temperature); at temperature 0, the most likely.
-Byte draw(const Matrix& logits, double temperature, std::mt19937_64& engine) {
-  Index best = 0;
-  const float most = logits.row(0).maxCoeff(&best);
-  if (temperature == 0.0) return static_cast<Byte>(best);
-  const Eigen::RowVectorXd weights =
-      ((logits.row(0).array() - most).cast<double>() / temperature).exp();
-  std::discrete_distribution<int> distribution(weights.data(), weights.data() + weights.size());
-  return static_cast<Byte>(distribution(engine));
-}
-
 void generate(const Question& question) {
   const Model model = load(question.model);
   Reader reader(model, question.reading);
-  std::mt19937_64 engine(question.seed);
-  Text prompt(question.prompt.begin(), question.prompt.end());
-  Matrix logits = reader.read(prompt);
   std::printf("%s", question.prompt.c_str());
-  for (Index n = 0; n < question.bytes; ++n) {
-    const Byte next = draw(logits, question.temperature, engine);
-    std::putchar(next);
+  const Text prompt(question.prompt.begin(), question.prompt.end());
+  generated(reader, prompt, question.bytes, question.temperature, question.seed, [](Byte byte) {
+    std::putchar(byte);
     std::fflush(stdout);
-    logits = reader.read({&next, 1});
-  }
+  });
   std::printf("\n");
 }
 
@@ -174,6 +161,11 @@ int main(int argc, char** argv) {
       .add_option("--passkey-share", training.passkey_share, "of sequences with a pass key")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  train_command
+      .add_option("--passkeys-first", training.passkeys_first,
+                  "steps in which all sequences have one")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   train_command.add_option("--seed", training.seed, "of weights and batches")
       ->capture_default_str();
   train_command.add_option("--threads", training.threads, "threads")
@@ -214,6 +206,24 @@ int main(int argc, char** argv) {
       .add_option("--temperature", question.temperature, "0: always the most likely byte")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
+
+  Showing showing;
+  CLI::App& show_command = *app.add_subcommand("show", "models side by side, on long texts");
+  show_command.add_option("--models", showing.models, "folders of trained models")
+      ->delimiter(',')
+      ->required();
+  show_command.add_option("--text", showing.text, "whose last tenth is read")->required();
+  show_command.add_option("--scaling", showing.scaling, "of the rope, to the length of a text")
+      ->check(CLI::IsMember({"none", "linear", "ntk", "dynamic-ntk"}))
+      ->capture_default_str();
+  show_command.add_option("--lengths", showing.lengths, "of texts, in bytes, rising")
+      ->delimiter(',')
+      ->check(CLI::Range(Index{128}, Index{1} << 24))
+      ->capture_default_str();
+  show_command.add_option("--seed", showing.seed, "of what is drawn")->capture_default_str();
+  show_command.add_option("--threads", showing.threads, "threads")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   return command_line::run_program("language_model", [&] {
@@ -221,5 +231,6 @@ int main(int argc, char** argv) {
     if (eval_command) evaluate(question);
     if (passkey_command) find_passkeys(question);
     if (generate_command) generate(question);
+    if (show_command) show(showing);
   });
 }

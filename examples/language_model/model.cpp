@@ -10,7 +10,9 @@ namespace {
 /// The same list for parameters that may be written and for those that may not.
 template <class P, class M>
 std::vector<std::pair<std::string, M*>> list(P& parameters) {
-  std::vector<std::pair<std::string, M*>> all{{"model.embed_tokens.weight", &parameters.embedding}};
+  std::vector<std::pair<std::string, M*>> all{
+      {"model.embed_tokens.weight", &parameters.embedding},
+      {"model.embed_previous.weight", &parameters.previous}};
   for (std::size_t i = 0; i < parameters.blocks.size(); ++i) {
     auto& block = parameters.blocks[i];
     const auto add = [&](const char* name, M& matrix) {
@@ -43,6 +45,7 @@ Scheme make_scheme(const std::string& name, coca::Rope rope) {
 
 Parameters::Parameters(const Config& config)
     : embedding(Matrix::Zero(kVocabulary, config.width())),
+      previous(Matrix::Zero(kVocabulary, config.width())),
       blocks(static_cast<std::size_t>(config.layers)),
       norm(Matrix::Zero(1, config.width())) {
   const Index width = config.width();
@@ -68,7 +71,8 @@ std::vector<std::pair<std::string, const Matrix*>> Parameters::named() const {
 Model random_model(const Config& config, std::uint64_t seed) {
   Model model(config);
   std::mt19937_64 engine(seed);
-  std::normal_distribution<float> normal(0.0F, 0.02F);
+  std::normal_distribution<float> normal(0.0F,
+                                         1.0F / std::sqrt(static_cast<float>(config.width())));
   const float residual = 1.0F / std::sqrt(2.0F * static_cast<float>(config.layers));
   for (const auto& [name, matrix] : model.parameters.named()) {
     if (matrix->rows() == 1) {
@@ -97,10 +101,12 @@ Matrix swiglu(const Matrix& gate, const Matrix& up) {
   return gate.array() / (1.0F + (-gate.array()).exp()) * up.array();
 }
 
-Matrix embed(const Parameters& parameters, std::span<const Byte> text) {
+Matrix embed(const Parameters& parameters, std::span<const Byte> text, Byte before) {
   Matrix x(static_cast<Index>(text.size()), parameters.embedding.cols());
   for (Index n = 0; n < x.rows(); ++n) {
-    x.row(n) = parameters.embedding.row(text[static_cast<std::size_t>(n)]);
+    const Byte byte = text[static_cast<std::size_t>(n)];
+    x.row(n) = parameters.embedding.row(byte) + parameters.previous.row(before);
+    before = byte;
   }
   return x;
 }

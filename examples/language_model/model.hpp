@@ -8,7 +8,7 @@
 #include "layers/linear.hpp"
 
 /// A small language model over bytes, of LLaMA's blocks (Touvron et al. 2023), whose attention may be
-/// any of the library's schemes.
+/// any of the library's schemes, over embeddings of a byte and of the one before it.
 namespace language_model {
 
 using layers::Index;
@@ -51,14 +51,15 @@ struct Block {
 /// All numbers that are trained. Gradients, and the optimizer's moments, are of the same type.
 struct Parameters {
   Matrix embedding;  ///< [bytes, width], for logits too
+  Matrix previous;   ///< [bytes, width], of the byte before
   std::vector<Block> blocks;
   Matrix norm;
 
   /// Zeros.
   explicit Parameters(const Config& config);
 
-  /// All of them under their names in a LLaMA checkpoint of Hugging Face, in the same order for every
-  /// model of these sizes.
+  /// All of them under the names that a LLaMA checkpoint of Hugging Face has for those it has, in the
+  /// same order for every model of these sizes.
   std::vector<std::pair<std::string, Matrix*>> named();
   std::vector<std::pair<std::string, const Matrix*>> named() const;
 };
@@ -70,8 +71,9 @@ struct Model {
   explicit Model(const Config& c) : config(c), parameters(c) {}
 };
 
-/// A model before its first step: normal numbers of deviation 0.02, less before a sum over blocks
-/// (Radford et al. 2019), norms of 1.
+/// A model before its first step: normal numbers of deviation 1 / sqrt(width), less before a sum over
+/// blocks (Radford et al. 2019), norms of 1. With scores as small as a deviation of 0.02 makes them,
+/// looking up a pass key is not learned in thousands of steps.
 Model random_model(const Config& config, std::uint64_t seed);
 
 inline constexpr float kNormEpsilon = 1e-5F;
@@ -82,7 +84,11 @@ Matrix collinear_key(const Matrix& x, Index heads);
 /// silu(gate) o up  (Shazeer 2020, SwiGLU).
 Matrix swiglu(const Matrix& gate, const Matrix& up);
 
-/// The embeddings of bytes, a row each.
-Matrix embed(const Parameters& parameters, std::span<const Byte> text);
+/// What stands before a text.
+inline constexpr Byte kBeforeText = 0;
+
+/// The embedding of each byte of a text, plus what the byte before it adds: so that already the first
+/// block knows what came after a byte, and looking up what followed it earlier is learned soon.
+Matrix embed(const Parameters& parameters, std::span<const Byte> text, Byte before = kBeforeText);
 
 }  // namespace language_model

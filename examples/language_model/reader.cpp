@@ -98,7 +98,8 @@ Matrix Reader::read_chunk(std::span<const Byte> text) {
   read_ += static_cast<Index>(text.size());
   const Scheme scheme =
       make_scheme(config.scheme, rope_.at_length(std::max(reading_.length, read_)));
-  Matrix x = embed(model_.parameters, text);
+  Matrix x = embed(model_.parameters, text, last_);
+  last_ = text.back();
   for (std::size_t layer = 0; layer < caches_.size(); ++layer) {
     const Block& block = model_.parameters.blocks[layer];
     const Matrix y = norm(x, block.attention_norm);

@@ -47,6 +47,7 @@ class Reader {
   coca::Rope rope_;
   std::vector<Cache> caches_;
   Index read_ = 0;
+  Byte last_ = kBeforeText;  ///< of what was read
 };
 
 }  // namespace language_model

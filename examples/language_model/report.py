@@ -110,6 +110,27 @@ def plot(plots: Plots, name: str, results: dict, ways, label: str, log: bool) ->
         axes[0].legend()
 
 
+def plot_depths(plots: Plots, name: str, depths: dict, way) -> None:
+    """Share found by length and depth, one picture a scheme: figure 5 of the paper, and where a key was lost."""
+    present = [scheme for scheme in SCHEMES if depths.get((scheme, way))]
+    with plots.figure(name, columns=len(present), width=2.6 * len(present) + 1, height=2.6) as axes:
+        for axis, scheme in zip(axes, present):
+            of_scheme = depths[scheme, way]
+            lengths = sorted({length for length, _ in of_scheme})
+            shares = sorted({depth for _, depth in of_scheme})
+            image = axis.imshow(
+                [[statistics.mean(of_scheme[n, depth]) for n in lengths] for depth in shares],
+                vmin=0, vmax=1, cmap="viridis", aspect="auto",
+            )  # fmt: skip
+            axis.set_xticks(range(len(lengths)), [length_text(n) for n in lengths])
+            axis.set_yticks(range(len(shares)), [f"{depth:g}" for depth in shares])
+            axis.grid(False)
+            axis.set_title(scheme)
+            axis.set_xlabel("length")
+        axes[0].set_ylabel("depth of the key")
+        axes[-1].figure.colorbar(image, ax=axes, label="share found")
+
+
 def main(folder: str, docs: str) -> None:
     results = Results(pathlib.Path(folder))
     if not results.seeds:
@@ -121,6 +142,9 @@ def main(folder: str, docs: str) -> None:
          [("linear", "causal"), ("none", "streaming"), ("none", "lambda")], "perplexity", True)  # fmt: skip
     plot(plots, "experiment_passkey", results.passkeys, scaled, "share of pass keys found", False)
 
+    plot_depths(plots, "experiment_depth", results.depths, ("none", "causal"))
+    plot_depths(plots, "experiment_depth_ntk", results.depths, ("dynamic-ntk", "causal"))
+
     config = results.config
     trained = config["max_position_embeddings"]
     parts = [
@@ -128,9 +152,11 @@ def main(folder: str, docs: str) -> None:
         "Written by `scripts/experiment.sh`, which trains the models, asks them and draws the plots; it can be stopped "
         "and goes on. The program is [examples/language_model](../examples/language_model).",
         f"Models over bytes, of {config['num_hidden_layers']} blocks as LLaMA's, {config['hidden_size']} wide, "
-        f"{config['num_attention_heads']} heads of {config['head_dim']}, that differ in nothing but how a query and a key "
-        f"make a score. Trained for {results.steps} steps of 32 sequences of {trained} bytes of *War and Peace*, 30 % of "
-        f"which ask for a pass key; seeds: {', '.join(sorted(results.seeds))}"
+        f"{config['num_attention_heads']} heads of {config['head_dim']}, over embeddings of a byte and of the one before it, "
+        "that differ in nothing but how a query and a key make a score. "
+        f"Trained for {results.steps} steps of 16 sequences of {trained} bytes of *War and Peace*, which tell a pass key of 5 to "
+        "16 letters and digits and ask for it: all of them in the first half of the steps, 30 % in the second; "
+        f"seeds: {', '.join(sorted(results.seeds))}"
         f"{', mean and standard deviation' if len(results.seeds) > 1 else ''}. The last tenth of the book was held out.",
         "## Perplexity",
         f"Of a byte after so many others, on held-out text (32 windows of each length, the last 128 bytes of each; "
@@ -144,8 +170,11 @@ def main(folder: str, docs: str) -> None:
     parts += [
         "LM-Infinite's ceiling has no meaning for slack, whose score is no function of the distance, and is refused.",
         "## Pass keys",
-        "Share of five-digit keys of which every digit is the most likely one, over five depths of 20 texts each.",
+        "Share of keys of five symbols of which each is the most likely one, over five depths of 20 texts each.",
         "![pass keys](plots/experiment_passkey.png)",
+        "By length and depth, as trained and with dynamic NTK:",
+        "![pass keys by depth](plots/experiment_depth.png)",
+        "![pass keys by depth, dynamic NTK](plots/experiment_depth_ntk.png)",
     ]
     for way, name in WAYS.items():
         if any(results.passkeys.get((scheme, way)) for scheme in SCHEMES):

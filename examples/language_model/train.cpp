@@ -90,9 +90,10 @@ class Trainer {
 
   /// The loss of a step's batch; its gradient is then in the first of gradients_.
   double add_all_gradients() {
-    const Batch batch = make_batch(corpus_.training(), training_.sequences,
-                                   training_.config.trained_length, training_.passkey_share,
-                                   training_.seed, static_cast<std::uint64_t>(state_.step));
+    const double share = state_.step < training_.passkeys_first ? 1.0 : training_.passkey_share;
+    const Batch batch =
+        make_batch(corpus_.training(), training_.sequences, training_.config.trained_length, share,
+                   training_.seed, static_cast<std::uint64_t>(state_.step));
     std::vector<double> losses(gradients_.size());
     std::atomic<std::size_t> next{0};
     const auto work = [&] {

@@ -16,6 +16,8 @@ struct Training {
   Index sequences = 32;         ///< of a batch
   double rate = 2e-3;           ///< at its highest
   double passkey_share = 0.25;  ///< of sequences
+  Index passkeys_first =
+      0;  ///< steps in which all have one: looking up is learned sooner by itself
   std::uint64_t seed = 1;
   int threads = 1;
   Index save_every = 100;                                ///< steps

@@ -850,6 +850,27 @@ TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel]", fl
   });
 }
 
+TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", "[kernel]", float,
+                   double) {
+  using T = TestType;
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    bool same = true;
+    for (double first = 0x1p-20; first < 0.7; first *= 1.001) {
+      std::array<T, 16> alone;
+      for (std::size_t i = 0; i < alone.size(); ++i) {
+        alone[i] = static_cast<T>((i % 2 == 0 ? first : -first) *
+                                  (1.0 + 0.00006 * static_cast<double>(i)));
+      }
+      std::array<T, 16> beside = alone;
+      beside[15] = T(7);
+      engine.soft_cap(alone.data(), 1, 16, T(1), T(1));
+      engine.soft_cap(beside.data(), 1, 16, T(1), T(1));
+      same = same && std::equal(alone.begin(), alone.begin() + 15, beside.begin());
+    }
+    CHECK(same);
+  });
+}
+
 TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kernel]", float,
                    double) {
   using T = TestType;

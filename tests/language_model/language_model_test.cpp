@@ -9,6 +9,7 @@
 #include "language_model/checkpoint.hpp"
 #include "language_model/corpus.hpp"
 #include "language_model/evaluate.hpp"
+#include "language_model/generate.hpp"
 #include "language_model/gradient.hpp"
 #include "language_model/train.hpp"
 #include "support/catch.hpp"
@@ -31,15 +32,6 @@ Config small(const std::string& scheme) {
   config.hidden = 24;
   config.trained_length = 96;
   return config;
-}
-
-/// A model whose weights are large enough that attention is not flat.
-Model lively(const std::string& scheme) {
-  Model model = random_model(small(scheme), 3);
-  for (const auto& [name, matrix] : model.parameters.named()) {
-    if (matrix->rows() > 1) *matrix *= 10.0F;
-  }
-  return model;
 }
 
 Text random_text(std::size_t count) {
@@ -75,7 +67,7 @@ Training short_training(const test::TemporaryFolder& folder, const std::string& 
 
 TEST_CASE("the gradient is the slope of the loss", "[language_model]") {
   for (const std::string& scheme : kSchemes) {
-    Model model = lively(scheme);
+    Model model = random_model(small(scheme), 3);
     const Batch batch = random_batch(3, 20);
     Parameters gradient(model.config);
     add_gradient(model, batch, 0.5, gradient);
@@ -107,7 +99,7 @@ TEST_CASE("the gradient is the slope of the loss", "[language_model]") {
 TEST_CASE("reading by caches gives what was trained", "[language_model]") {
   for (const std::string& scheme : kSchemes) {
     INFO(scheme);
-    const Model model = lively(scheme);
+    const Model model = random_model(small(scheme), 3);
     const Batch batch = random_batch(1, 90);
     Parameters ignored(model.config);
     const double trained = add_gradient(model, batch, 1.0, ignored);
@@ -138,7 +130,7 @@ TEST_CASE("reading by caches gives what was trained", "[language_model]") {
 TEST_CASE("beyond the trained length every way of reading is finite", "[language_model]") {
   const Text text = random_text(400);
   for (const std::string& scheme : kSchemes) {
-    const Model model = lively(scheme);
+    const Model model = random_model(small(scheme), 3);
     for (const std::string mask : {"causal", "streaming", "lambda"}) {
       if (mask == "lambda" && scheme == "coca-slack") continue;
       Reader reader(model, {.scaling = "dynamic-ntk", .mask = mask});
@@ -185,18 +177,51 @@ TEST_CASE("training may stop and go on, on any number of threads", "[language_mo
 
 TEST_CASE("pass keys stand where they are asked to", "[language_model]") {
   const Text prose(1000, 'x');
-  for (const double depth : {0.0, 0.5, 1.0}) {
+  const std::vector<std::vector<double>> places{{0.0}, {0.5}, {1.0}, {0.2, 0.2, 0.9}};
+  for (const auto& depths : places) {
     std::mt19937_64 engine(7);
-    const Text text = Passkey(prose, 300, depth, engine).text;
+    const Text text = Passkey(prose, 300, depths, engine).text;
     REQUIRE(text.size() == 300);
     const std::string written(text.begin(), text.end());
-    const std::string key = written.substr(300 - Passkey::digits);
-    const auto told = written.find(" The pass key is " + key + ". Remember it. ");
-    REQUIRE(told != std::string::npos);
-    CHECK(written.find("The pass key is " + key, told + 20) == 300 - 16 - Passkey::digits);
+    const std::string key = written.substr(300 - Passkey::symbols);
     const auto prose_bytes = static_cast<double>(std::count(text.begin(), text.end(), 'x'));
-    CHECK(static_cast<double>(told) == Approx(depth * prose_bytes).margin(1.0));
+    std::size_t from = 0;
+    for (std::size_t i = 0; i < depths.size(); ++i) {
+      const auto told = written.find(" The pass key is " + key + ". ", from);
+      REQUIRE(told != std::string::npos);
+      const auto before = static_cast<double>(told - 24 * i);
+      CHECK(before == Approx(depths[i] * prose_bytes).margin(1.0));
+      from = told + 24;
+    }
+    CHECK(written.find(" The pass key is " + key, from) == 300 - 17 - Passkey::symbols);
   }
   std::mt19937_64 engine(7);
-  CHECK_THROWS_AS(Passkey(prose, 50, 0.5, engine), std::invalid_argument);
+  CHECK_THROWS_AS(Passkey(prose, 45, {0.5}, engine), std::invalid_argument);
+}
+
+TEST_CASE("what is generated follows from the text and the seed", "[language_model]") {
+  const Model model = random_model(small("coca-slack"), 3);
+  const Text text = random_text(40);
+  const auto more = [&](double temperature, std::uint64_t seed) {
+    Reader reader(model, {});
+    Text told;
+    const Text bytes =
+        generated(reader, text, 30, temperature, seed, [&](Byte byte) { told.push_back(byte); });
+    CHECK(told == bytes);
+    REQUIRE(bytes.size() == 30);
+    return bytes;
+  };
+  CHECK(more(1.0, 1) == more(1.0, 1));
+  CHECK(more(1.0, 1) != more(1.0, 2));
+  // Always the most likely byte of what was read.
+  const Text greedy = more(0.0, 1);
+  CHECK(greedy == more(0.0, 2));
+  Text all = text;
+  all.insert(all.end(), greedy.begin(), greedy.end());
+  const Matrix logits = Reader(model, {}).read(std::span<const Byte>(all).first(69), 30);
+  for (Index n = 0; n < 30; ++n) {
+    Index likely = 0;
+    logits.row(n).maxCoeff(&likely);
+    CHECK(likely == greedy[static_cast<std::size_t>(n)]);
+  }
 }

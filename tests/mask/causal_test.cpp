@@ -1,7 +1,6 @@
 #include "coca/mask/causal.hpp"
 
-#include "coca/attention.hpp"
-#include "coca/scheme/dot.hpp"
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/tiles.hpp"
 
