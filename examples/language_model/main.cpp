@@ -99,6 +99,9 @@ void add_model(CLI::App& command, Question& q) {
   command.add_option("--scaling", q.reading.scaling, "of the rope, to the length of the text")
       ->check(CLI::IsMember({"none", "linear", "ntk", "dynamic-ntk"}))
       ->capture_default_str();
+  command.add_option("--factor", q.reading.factor, "of ntk and dynamic-ntk")
+      ->check(CLI::Range(1.0, 1e6))
+      ->capture_default_str();
   command
       .add_option("--mask", q.reading.mask,
                   "StreamingLLM's cache, or LM-Infinite's mask and ceiling")

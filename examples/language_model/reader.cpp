@@ -14,9 +14,9 @@ coca::RopeScaling scaling(const Reading& reading, const Config& config) {
       1.0, static_cast<double>(reading.length) / static_cast<double>(config.trained_length));
   if (reading.scaling == "none") return {};
   if (reading.scaling == "linear") return coca::Linear{.factor = beyond};
-  if (reading.scaling == "ntk") return coca::NtkAware{.factor = beyond};
+  if (reading.scaling == "ntk") return coca::NtkAware{.factor = reading.factor};
   if (reading.scaling == "dynamic-ntk") {
-    return coca::DynamicNtk{.factor = 1.0, .trained_length = config.trained_length};
+    return coca::DynamicNtk{.factor = reading.factor, .trained_length = config.trained_length};
   }
   throw std::invalid_argument("scaling: was '" + reading.scaling +
                               "', expected none, linear, ntk or dynamic-ntk");

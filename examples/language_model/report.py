@@ -14,9 +14,9 @@ from text import length_text, table  # noqa: E402
 SCHEMES = ["rotary", "coca-constrained", "coca-strict", "coca-slack"]
 WAYS = {
     ("none", "causal"): "as trained",
-    ("linear", "causal"): "position interpolation",
-    ("ntk", "causal"): "NTK-aware",
-    ("dynamic-ntk", "causal"): "dynamic NTK",
+    ("linear", "causal"): "position interpolation, to the length",
+    ("ntk", "causal"): "NTK-aware, factor 4",
+    ("dynamic-ntk", "causal"): "dynamic NTK, factor 4",
     ("none", "streaming"): "StreamingLLM",
     ("none", "lambda"): "LM-Infinite",
 }
