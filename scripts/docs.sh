@@ -29,7 +29,7 @@ awk '/<concepts / { held = $0; next } /<\/memberdecl>/ && held { print held; hel
   echo "PROJECT_NUMBER = $(sed -nE 's/#define COCA_VERSION_[A-Z]+ ([0-9]+)/\1/p' \
     include/coca/core/version.hpp | paste -sd .)"
   if [ -d $mathjax ]; then echo "MATHJAX_RELPATH = mathjax"; fi
-  if [ -f $style ]; then echo "HTML_EXTRA_STYLESHEET = $style"; fi
+  if [ -f $style ]; then echo "HTML_EXTRA_STYLESHEET = $style docs/site/style.css"; fi
 } >build/docs/Doxyfile
 doxygen build/docs/Doxyfile
 python3 docs/site/check_links.py build/docs/html
