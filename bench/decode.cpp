@@ -27,7 +27,21 @@ const std::map<ElementType, std::string> kTypes{{ElementType::float32, "float32"
                                                 {ElementType::bfloat16, "bfloat16"},
                                                 {ElementType::int8, "int8"}};
 
-/// Some sequences of equal length, and a query for each.
+/// Queries and results of one type.
+template <class T>
+struct Queries {
+  bench::Tensor<T> q, out;
+
+  explicit Queries(Index count) : q(count, 1, kHeads, kDim), out(count, 1, kHeads, kDim) {
+    bench::fill(q, -1.0F, 3);
+  }
+  static coca::View<T, 4> of(bench::Tensor<T>& x, Index sequence) {
+    return {x.data() + sequence * kHeads * kDim, {1, 1, kHeads, kDim}};
+  }
+};
+
+/// Some sequences of equal length, and a query for each: of bfloat16 if the cache is such, else of
+/// float.
 class Sequences {
  public:
   Sequences(ElementType type, Index key_dim, Index count)
@@ -35,12 +49,11 @@ class Sequences {
         ids_(static_cast<std::size_t>(count)),
         k_(count, kBlock, kKeyHeads, key_dim),
         v_(count, kBlock, kKeyHeads, kDim),
-        q_(count, 1, kHeads, kDim),
-        out_(count, 1, kHeads, kDim) {
+        queries_(count),
+        narrow_queries_(count) {
     for (coca::SequenceId& id : ids_) id = cache_.add();
     bench::fill(k_, key_dim < kDim ? 0.0F : -1.0F, 1);
     bench::fill(v_, -1.0F, 2);
-    bench::fill(q_, -1.0F, 3);
   }
 
   /// So many tokens each, the same ones again and again: no time depends on their values.
@@ -52,18 +65,20 @@ class Sequences {
   /// All sequences in one call, as of a batch.
   template <class S>
   void decode(const S& scheme, const bench::Device& device) {
-    coca::decode(out_, q_, cache_, ids_, scheme, coca::Causal{}, {}, device);
+    with_queries([&](auto& queries) {
+      coca::decode(queries.out, queries.q, cache_, ids_, scheme, coca::Causal{}, {}, device);
+    });
   }
   /// One after another, as of the layers of a model.
   template <class S>
   void decode_in_turn(const S& scheme, const bench::Device& device) {
-    for (Index i = 0; i < q_.dimension(0); ++i) {
-      const auto one = [i](bench::Tensor<float>& x) {
-        return coca::View<float, 4>(x.data() + i * kHeads * kDim, {1, 1, kHeads, kDim});
-      };
-      coca::decode(one(out_), one(q_), cache_, {&ids_[static_cast<std::size_t>(i)], 1}, scheme,
-                   coca::Causal{}, {}, device);
-    }
+    with_queries([&](auto& queries) {
+      for (std::size_t i = 0; i < ids_.size(); ++i) {
+        const auto sequence = static_cast<Index>(i);
+        coca::decode(queries.of(queries.out, sequence), queries.of(queries.q, sequence), cache_,
+                     {&ids_[i], 1}, scheme, coca::Causal{}, {}, device);
+      }
+    });
   }
 
   /// Bytes of all tokens: what a step has to read.
@@ -75,9 +90,20 @@ class Sequences {
  private:
   static constexpr Index kBlock = 1024;
 
+  template <class Use>
+  void with_queries(const Use& use) {
+    if (cache_.layout().type == ElementType::bfloat16) {
+      use(narrow_queries_);
+    } else {
+      use(queries_);
+    }
+  }
+
   coca::PagedCache cache_;
   std::vector<coca::SequenceId> ids_;
-  bench::Tensor<float> k_, v_, q_, out_;
+  bench::Tensor<float> k_, v_;
+  Queries<float> queries_;
+  Queries<Eigen::bfloat16> narrow_queries_;
 };
 
 /// Sequences from one row to the next: to fill a cache takes longer than to measure it. Rows that

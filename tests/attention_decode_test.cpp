@@ -25,14 +25,18 @@ struct DecodeSizes {
 
 /// One random call over sequences of different lengths, each beside the reference over the numbers
 /// that the cache holds.
-template <class AForm, class Cache>
+template <class TQuery = float, class AForm, class Cache>
 void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceId>& ids,
                     const DecodeSizes& sizes, Random& random) {
   const auto [key_heads, group, dim, value_dim, queries] = sizes;
   const Index heads = key_heads * group;
+  const bool int8 = cache.layout().type == ElementType::int8;
   const auto batch = static_cast<Index>(ids.size());
-  Tensor<float> q({batch, queries, heads, dim}), out({batch, queries, heads, value_dim});
+  Tensor<TQuery> q({batch, queries, heads, dim});
+  Tensor<float> out({batch, queries, heads, value_dim});
   q.fill([&] { return random.uniform(); });
+  const bool bfloat16 =
+      cache.layout().type == ElementType::bfloat16 && std::is_same_v<TQuery, Eigen::bfloat16>;
   const Tensor<double> wide_q = widened(q);
   std::vector<float> lse(static_cast<std::size_t>(batch * heads * queries));
   std::vector<float> sinks(static_cast<std::size_t>(heads));
@@ -67,7 +71,10 @@ void compare_decode(const AForm& form, Cache& cache, const std::vector<SequenceI
         scale * (form.coca ? coca_magnitude(longest_row(own_q), largest(k))
                            : linear_magnitude(longest_row(own_q), longest_row(k)));
     const Bounds bounds =
-        attention_bounds<float, float>(magnitude, options.soft_cap + 1.0, largest(v), dim, length);
+        attention_bounds<float, float>(magnitude, options.soft_cap + 1.0, largest(v), dim, length,
+                                       int8       ? int8_units(dim)
+                                       : bfloat16 ? operand_units<Eigen::bfloat16>()
+                                                  : OperandUnits{});
     double worst = 0.0;
     for (Index i = 0; i < expected.view().size(); ++i) {
       worst = worse(worst,
@@ -116,6 +123,9 @@ TEST_CASE("decode is the reference, for every scheme, type and kind of cache", "
           cache.append(ids.back(), tokens.k(), tokens.v());
         }
         compare_decode(form, cache, ids, sizes, random);
+        if (type == ElementType::bfloat16) {
+          compare_decode<Eigen::bfloat16>(form, cache, ids, sizes, random);
+        }
       };
       coca::PagedCache paged(options, {.page_tokens = 16 * random.integer(1, 4)});
       fill(paged, {random.integer(4, 300), 128, random.integer(4, 40)});

@@ -427,6 +427,79 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
   });
 }
 
+TEST_CASE("the products with panels of a cache in bfloat16", "[kernel]") {
+  test::Random random(112);
+  const auto rounded = [](float x) {
+    return static_cast<double>(static_cast<float>(static_cast<Eigen::bfloat16>(x)));
+  };
+  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+    if (engine.bfloat16 == nullptr) return;
+    const Bfloat16Functions<float>& bfloat16 = *engine.bfloat16;
+    for (const Index rows : {1, 2, 4, 6, 13}) {
+      const Index depth = random.integer(1, 70);
+      const Index pairs = (depth + 1) / 2;
+      INFO("rows " << rows << ", depth " << depth);
+      const auto at = [](const std::vector<float>& x, Index i) {
+        return x[static_cast<std::size_t>(i)];
+      };
+      // An odd depth reads what lies behind.
+      const Stored<float> keys(coca::ElementType::bfloat16, 2 * pairs * kPanelTokens, random);
+      const auto q = random_numbers<float>(rows * depth, random);
+      std::vector<float> queries(static_cast<std::size_t>(rows * pairs));
+      for (Index r = 0; r < rows; ++r) {
+        bfloat16.round(q.data() + r * depth, queries.data() + r * pairs, depth);
+      }
+      std::vector<float> scores(static_cast<std::size_t>(rows * kTileKeys), -7.0F);
+      bfloat16.panel_scores(queries.data(), keys.panel(), scores.data(), rows, pairs, 0.75F);
+      double worst = 0.0;
+      for (Index r = 0; r < rows; ++r) {
+        for (Index key = 0; key < kPanelTokens; ++key) {
+          double sum = 0.0;
+          for (Index i = 0; i < depth; ++i) {
+            sum += 0.75 * rounded(at(q, r * depth + i)) *
+                   static_cast<double>(at(keys.values, i * kPanelTokens + key));
+          }
+          worst = test::worse(worst, static_cast<double>(at(scores, r * kTileKeys + key)), sum);
+        }
+        CHECK(at(scores, r * kTileKeys + kPanelTokens) == -7.0F);
+      }
+      const auto terms = static_cast<double>(depth + 1);
+      CHECK(worst <= test::sum_error(terms, test::kUnit<float>) * terms);
+
+      const Index columns = engine.vector * random.integer(1, 5);
+      const Index first = random.integer(0, 7);
+      const Index count = random.integer(1, 24 - first);
+      std::vector<Stored<float>> values;
+      std::vector<CachedPanel> panels;
+      for (int i = 0; i < 3; ++i) {
+        values.emplace_back(coca::ElementType::bfloat16, columns * kPanelTokens, random);
+      }
+      for (const Stored<float>& panel : values) panels.push_back(panel.panel());
+      auto weights = random_numbers<float>(rows * kTileKeys, random);
+      const auto before = weights;
+      bfloat16.round_weights(weights.data(), rows, 2 * count);
+      const Index stride = columns + engine.vector;
+      std::vector<float> sums(static_cast<std::size_t>(rows * stride), 0.5F);
+      bfloat16.panel_values(weights.data(), panels.data(), sums.data(), rows, first, count,
+                            columns);
+      worst = 0.0;
+      for (Index r = 0; r < rows; ++r) {
+        for (Index i = 0; i < stride; ++i) {
+          double sum = 0.5;
+          for (Index token = 0; i < columns && token < 2 * count; ++token) {
+            const Index lane = (2 * first + token) % 16;
+            const Stored<float>& panel = values[static_cast<std::size_t>((2 * first + token) / 16)];
+            sum += rounded(at(before, r * kTileKeys + token)) *
+                   static_cast<double>(at(panel.values, (i / 16 * 16 + lane) * 16 + i % 16));
+          }
+          worst = test::worse(worst, static_cast<double>(at(sums, r * stride + i)), sum);
+        }
+      }
+      CHECK(worst <= test::sum_error(49.0, test::kUnit<float>) * 49.0);
+    }
+  });
+}
+
 TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]", float, double) {
   using T = TestType;
   test::Random random(110);

@@ -24,12 +24,33 @@ inline double storage_unit() {
   return kUnit<T>;
 }
 
-/// Rounding of phi, psi and weights: where the processor multiplies bfloat16, they are such if all
-/// tensors are. Elsewhere they are as exact as sums.
+/// Rounding of the operands of the products beyond that of sums: of scores, relative to the sum of the
+/// magnitudes of their terms, and of weights, relative to the largest.
+struct OperandUnits {
+  double scores = 0.0;
+  double weights = 0.0;
+};
+
+/// Where the processor multiplies bfloat16, phi, psi and weights are such if all tensors are.
 template <class T>
-inline double operand_unit() {
+inline OperandUnits operand_units() {
   const auto* engine = &coca::detail::tile_engine<coca::Accumulator<T>>(coca::target());
-  return std::is_same_v<T, Eigen::bfloat16> && engine->bfloat16 != nullptr ? 0x1p-9 : 0.0;
+  if (!std::is_same_v<T, Eigen::bfloat16> || engine->bfloat16 == nullptr) return {};
+  return {2.0 * 0x1p-9 + 0x1p-18, 0x1p-9};
+}
+
+/// Where the products with an int8 cache are in integers (kernel/tile_engine/int8.inc). With n
+/// coordinates: a query's unit is at most sqrt(2) / 32766 of its length, or 11497 / 2.08e9 of the sum of
+/// its magnitudes, which is at most sqrt(n) times the length; each of n errors is half of it, beside a
+/// key whose magnitudes add up to sqrt(n) times its length. A turned key is off by 1/64 for its two
+/// products, and by the rounding of its angles to 2^-14, of 127. Of a block, 128 weights are off by half
+/// of the largest / 32766.
+inline OperandUnits int8_units(Index score_dim) {
+  if (coca::detail::tile_engine<float>(coca::target()).int8 == nullptr) return {};
+  const auto n = static_cast<double>(score_dim);
+  const double query = 0.5 * (std::sqrt(2.0 * n) / 32766.0 + n * 11497.0 / 2.08e9);
+  const double key = std::sqrt(n) * (1.0 / 64.0 / 127.0 + 2.0 * 0x1p-14);
+  return {query + key + query * key, 0.5 * 128.0 / 32766.0};
 }
 
 /// Error of a sum of n rounded terms, relative to the sum of their magnitudes: sqrt(n) u times a
@@ -78,18 +99,16 @@ struct Bounds {
 /// `magnitude` bounds the scores' terms (above) after scaling; `added` bounds bias and soft-cap.
 template <class T, class TOut>
 Bounds attention_bounds(double magnitude, double added, double value_max, Index score_dim,
-                        Index keys) {
+                        Index keys, const OperandUnits& operands = operand_units<T>()) {
   const double u = kUnit<T>;
   // A score: its products, the two maps (about 8 operations each, angles rounded once), scale.
-  const double operand = operand_unit<T>();
   const double score =
-      (sum_error(static_cast<double>(score_dim) + 20.0, u) + 2.0 * operand + operand * operand) *
-          magnitude +
+      (sum_error(static_cast<double>(score_dim) + 20.0, u) + operands.scores) * magnitude +
       8.0 * u * added;
   // A weight exp(s - max), relative: errors of both scores, of their difference and of exp (2 ulp),
   // which grow by exp where they are not small.
   const double range = 2.0 * (magnitude + added);
-  const double weight = std::expm1(2.0 * score + 2.0 * u * range + 4.0 * u) + operand;
+  const double weight = std::expm1(2.0 * score + 2.0 * u * range + 4.0 * u) + operands.weights;
   // A sum over keys: a tree inside each tile, one addition and one rescaling for every tile.
   const double sum = sum_error(64.0 + 4.0 * static_cast<double>(keys) / 64.0, u);
   return {2.0 * value_max * (weight + sum) + storage_unit<TOut>() * value_max,

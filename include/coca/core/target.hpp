@@ -39,7 +39,7 @@ enum class Target {
   baseline,     ///< what the compiler was told to build for
   avx2,         ///< AVX2 and FMA
   avx512,       ///< AVX-512 F, BW, DQ and VL
-  avx512_bf16,  ///< and BF16: bfloat16 tensors are multiplied as such
+  avx512_bf16,  ///< and BF16 and VNNI: bfloat16 tensors are multiplied as such, int8 faster
 };
 
 /// As COCA_TARGET has it: "baseline", "avx2", "avx512" or "avx512_bf16".
@@ -65,7 +65,8 @@ inline constexpr std::array kAllTargets{Target::baseline, Target::avx2, Target::
 inline bool target_available(Target target) {
 #if COCA_TARGET_AVX512
   if (target == Target::avx512_bf16) {
-    return target_available(Target::avx512) && __builtin_cpu_supports("avx512bf16");
+    return target_available(Target::avx512) && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vnni");
   }
   if (target == Target::avx512) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

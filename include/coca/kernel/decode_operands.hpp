@@ -25,7 +25,8 @@ namespace coca::inline v0::detail {
 /// widened in registers. A scheme that turns its keys has its queries turned instead, to the block and
 /// then to the panel, and its keys by the angles of their places in the panel alone, of which there is
 /// a small table (TurnsKeys); of others, psi is taken into a buffer. Of int8, scores and weights are
-/// scaled rather than keys and values.
+/// scaled rather than keys and values, and the products are in integers if the engine has them. Of
+/// bfloat16, if queries are such too, the products are of pairs of it, but for keys that turn.
 ///
 /// Reading is what takes the time, so it never pauses: while keys are multiplied, their values are
 /// asked for, and while those are, the keys of the next block.
@@ -45,6 +46,11 @@ class DecodeOperands : public QueryRows<Call> {
         buffers_(buffers),
         panels_(engine.panels(call.cache->type)),
         plain_(engine.panels(kElementType<T>)),
+        int8_(call.cache->type == ElementType::int8 && kScalesScores ? engine.int8 : nullptr),
+        bfloat16_(call.cache->type == ElementType::bfloat16 &&
+                          call.tensors.q.type == ElementType::bfloat16
+                      ? engine.bfloat16
+                      : nullptr),
         layout_(*call.cache),
         cached_(*item.sequence.cached) {
     if constexpr (TurnsKeys<S>) turns_ = call.scheme.rope().template panel_turns<T>();
@@ -61,6 +67,7 @@ class DecodeOperands : public QueryRows<Call> {
   /// phi(q), for keys as TurnedKey says. Where those are (t, t),
   ///     (x, y) . R_n (t, t) = (x + y, y - x) . R_n (t, 0).
   void load_queries(T factor) {
+    if (KeepsKeys<S, T> && bfloat16_ != nullptr) return load_bfloat16_queries(factor);
     Base::load_queries(factor);
     if constexpr (TurnsKeys<S>) {
       if constexpr (S::turned_key == TurnedKey::twice) {
@@ -68,6 +75,8 @@ class DecodeOperands : public QueryRows<Call> {
         std::fill_n(buffers_.sines, widths_.score / 2, T(-1));
         turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, tile_.queries);
       }
+    } else if (int8_ != nullptr) {
+      int8_->round_queries(tile_.queries, buffers_.panel_queries, rows_, widths_.score);
     }
   }
 
@@ -78,27 +87,18 @@ class DecodeOperands : public QueryRows<Call> {
     if constexpr (TurnsKeys<S>) {
       call_.scheme.rope().cos_sin(-block.base, buffers_.cosines, buffers_.sines);
       turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, buffers_.turned);
+      if (int8_ != nullptr) {
+        int8_->scale_to_units(buffers_.turned, buffers_.panel_queries, rows_, widths_.score);
+      }
     }
   }
 
   /// scores = Q K^T for some rows and the keys first .. last of the block. Computes whole panels.
   void scores(Index row, Index rows, Index first, Index last) const {
-    const T* queries = tile_.queries + row * widths_.score;
     for (Index key = first / kPanelTokens * kPanelTokens; key < last; key += kPanelTokens) {
       const PanelPlace at = block_.place(layout_, key);
-      const CachedPanel keys{keys_at(at), layout_.values(at.page, key_head_, at.panel)};
       T* scores = tile_.scores + key;
-      if constexpr (KeepsKeys<S, T>) {
-        panels_.scores(queries, keys, scores, rows, widths_.score);
-      } else if constexpr (TurnsKeys<S>) {
-        const T* angles = turns_.panels + key / kPanelTokens * turns_.stride;
-        turn_queries(buffers_.turned + row * widths_.score, rows, angles,
-                     angles + turns_.stride / 2, buffers_.panel_queries);
-        turned_scores(keys, scores, rows);
-      } else {
-        for (Index lane = 0; lane < kPanelTokens; ++lane) map_key(key + lane, at, lane);
-        plain_.scores(queries, psi_panel(), scores, rows, widths_.score);
-      }
+      panel_scores(row, rows, key, at, scores);
       if constexpr (kScalesScores) {
         scale(scores, rows, kPanelTokens, layout_.key_scales(at.page, key_head_, at.panel));
       }
@@ -125,8 +125,21 @@ class DecodeOperands : public QueryRows<Call> {
       const bool more = key < next_.keys.end;
       panels[count++] = {values, more ? keys_at(next_.place(layout_, key)) : values};
     });
-    panels_.values(tile_.scores + first, panels.data(), sums, rows, first % kPanelTokens,
-                   last - first, widths_.sums);
+    // Whole pairs: a key beside those from first to last has a weight of 0.
+    const Index pair = first / 2;
+    const Index pairs = (last + 1) / 2 - pair;
+    const Index first_pair = pair % (kPanelTokens / 2);
+    T* weights = tile_.scores + 2 * pair;
+    if (int8_ != nullptr) {
+      int8_->round_weights(weights, rows, 2 * pairs);
+      int8_->values(weights, panels.data(), sums, rows, first_pair, pairs, widths_.sums);
+    } else if (bfloat16_ != nullptr) {
+      bfloat16_->round_weights(weights, rows, 2 * pairs);
+      bfloat16_->panel_values(weights, panels.data(), sums, rows, first_pair, pairs, widths_.sums);
+    } else {
+      panels_.values(tile_.scores + first, panels.data(), sums, rows, first % kPanelTokens,
+                     last - first, widths_.sums);
+    }
   }
 
   bool values_finite() const { return cached_.finite; }
@@ -175,6 +188,53 @@ class DecodeOperands : public QueryRows<Call> {
   void scale(T* columns, Index rows, Index count, const float* factors) const {
     if constexpr (std::is_same_v<T, float>) {
       if (layout_.scaled()) engine_.scale_columns(columns, rows, count, factors);
+    }
+  }
+
+  /// Queries as they are, in pairs; the factor comes to the scores.
+  void load_bfloat16_queries(T factor) {
+    Base::load_queries(T(1));
+    factor_ = factor;
+    const Index pairs = (widths_.score + 1) / 2;
+    for (Index row = 0; row < rows_; ++row) {
+      bfloat16_->round(tile_.queries + row * widths_.score, buffers_.panel_queries + row * pairs,
+                       widths_.score);
+    }
+  }
+
+  /// The scores of the keys of one panel, `key` the first of them.
+  void panel_scores(Index row, Index rows, Index key, const PanelPlace& at, T* scores) const {
+    const CachedPanel keys{keys_at(at), layout_.values(at.page, key_head_, at.panel)};
+    if constexpr (KeepsKeys<S, T>) {
+      const Index pairs = (widths_.score + 1) / 2;
+      if (int8_ != nullptr) {
+        const T* rounded = buffers_.panel_queries + row * (pairs + 1);
+        int8_->scores(rounded, keys, scores, rows, widths_.score);
+      } else if (bfloat16_ != nullptr) {
+        bfloat16_->panel_scores(buffers_.panel_queries + row * pairs, keys, scores, rows, pairs,
+                                factor_);
+      } else {
+        panels_.scores(tile_.queries + row * widths_.score, keys, scores, rows, widths_.score);
+      }
+    } else if constexpr (TurnsKeys<S>) {
+      const T* turned = buffers_.turned + row * widths_.score;
+      const T* cosines = turns_.panels + key / kPanelTokens * turns_.stride;
+      const T* sines = cosines + turns_.stride / 2;
+      if (int8_ == nullptr) {
+        turn_queries(turned, rows, cosines, sines, buffers_.panel_queries);
+        turned_scores(keys, scores, rows);
+      } else {
+        T* rounded = buffers_.panel_queries + row * (widths_.score / 2 + 1);
+        for_each_pairs([&](const CoordinatePairs& pairs) {
+          int8_->turn_queries(turned, pairs, cosines, sines, rounded, rows, widths_.score);
+          const auto product = S::turned_key == TurnedKey::whole ? int8_->whole : int8_->halves;
+          product(rounded, widths_.score, keys, pairs, turns_.integers, scores, rows,
+                  pairs.begin > 0);
+        });
+      }
+    } else {
+      for (Index lane = 0; lane < kPanelTokens; ++lane) map_key(key + lane, at, lane);
+      plain_.scores(tile_.queries + row * widths_.score, psi_panel(), scores, rows, widths_.score);
     }
   }
 
@@ -250,8 +310,11 @@ class DecodeOperands : public QueryRows<Call> {
   }
 
   const DecodeBuffers<T>& buffers_;
-  const PanelFunctions<T>& panels_;  ///< for what the cache holds
-  const PanelFunctions<T>& plain_;   ///< for buffers
+  const PanelFunctions<T>& panels_;       ///< for what the cache holds
+  const PanelFunctions<T>& plain_;        ///< for buffers
+  const Int8Functions<T>* int8_;          ///< if the cache holds int8 and they serve, else null
+  const Bfloat16Functions<T>* bfloat16_;  ///< if queries and cache are such, else null
+  T factor_ = T(1);                       ///< of scores in bfloat16
   const PanelLayout& layout_;
   const PanelSequence& cached_;
   BlockPanels block_{};

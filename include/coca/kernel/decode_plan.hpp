@@ -23,7 +23,7 @@ inline Index block_count(const PanelSequence& sequence) {
 template <Real T>
 struct DecodeBuffers : TileBuffers<T> {
   T* turned;         ///< rows x score: the queries, turned to the block of keys at hand
-  T* panel_queries;  ///< and to the panel
+  T* panel_queries;  ///< and to the panel; or in 16-bit integers, each row with its unit
   T* cosines;        ///< of that turn, for every pair
   T* sines;
   T* keys;    ///< one panel of psi
@@ -33,7 +33,7 @@ struct DecodeBuffers : TileBuffers<T> {
       : TileBuffers<T>(carver.take<T>(rows * widths.score), nullptr, nullptr,
                        carver.take<T>(rows * kTileKeys), carver.take<T>(widths.token)),
         turned(carver.take<T>(rows * widths.score)),
-        panel_queries(carver.take<T>(rows * widths.score)),
+        panel_queries(carver.take<T>(rows * (widths.score + 1))),
         cosines(carver.take<T>(widths.score + 16)),
         sines(carver.take<T>(widths.score + 16)),
         keys(carver.take<T>(kPanelTokens * widths.score)),

@@ -111,6 +111,43 @@ struct Bfloat16Functions {
 
   void (*add_values)(const T* weights, const T* values, T* sums, Index rows, Index first_key,
                      Index keys, Index columns);
+
+  /// As PanelFunctions of bfloat16, in pairs of coordinates, and of tokens. Beside the last of an odd
+  /// number of coordinates a query has a 0, which meets whatever lies behind the keys.
+  void (*panel_scores)(const T* queries, const CachedPanel& keys, T* scores, Index rows,
+                       Index depth, T factor);
+  void (*panel_values)(const T* weights, const CachedPanel* panels, T* sums, Index rows,
+                       Index first, Index pairs, Index columns);
+};
+
+/// The same with panels of int8 in integers: queries and weights are rounded to 16 bits, and so are keys
+/// when they have turned. A rounded row has two integers in the place of a T, which is float, and behind
+/// them the unit that they count: depth / 2 + 1 places of a row of queries, an odd one with a 0 beside
+/// it, which meets whatever lies behind the keys. `angles` holds for each pair cosine and sine of the places of a panel, then minus sine and cosine,
+/// in multiples of 2^-13. Only where the instruction set is worth it.
+template <Real T>
+struct Int8Functions {
+  void (*round_queries)(const T* queries, T* rounded, Index rows, Index depth);
+  void (*scores)(const T* rounded, const CachedPanel& keys, T* scores, Index rows, Index depth);
+
+  /// The units of queries, however they may turn; queries become multiples of them.
+  void (*scale_to_units)(T* queries, T* rounded, Index rows, Index depth);
+  /// Those turned as by turn_rows, and rounded pair by pair.
+  void (*turn_queries)(const T* queries, const CoordinatePairs& pairs, const T* cosines,
+                       const T* sines, T* rounded, Index rows, Index depth);
+  /// As TurnFunctions::scores.
+  void (*whole)(const T* rounded, Index depth, const CachedPanel& keys,
+                const CoordinatePairs& pairs, const std::int16_t* angles, T* scores, Index rows,
+                bool add);
+  void (*halves)(const T* rounded, Index depth, const CachedPanel& keys,
+                 const CoordinatePairs& pairs, const std::int16_t* angles, T* scores, Index rows,
+                 bool add);
+
+  /// Rows of an even count of weights, in their place.
+  void (*round_weights)(T* weights, Index rows, Index keys);
+  /// As PanelFunctions::values, in pairs of tokens.
+  void (*values)(const T* rounded, const CachedPanel* panels, T* sums, Index rows, Index first,
+                 Index pairs, Index columns);
 };
 
 /// What the backward pass does beyond that. Rows lie as far apart as each call says; columns are whole
@@ -187,6 +224,9 @@ struct TileEngine {
   /// The products in bfloat16, if the processor has instructions for them; else null.
   const Bfloat16Functions<T>* bfloat16;
 
+  /// The products with int8 in integers, if the instruction set has them; else null.
+  const Int8Functions<T>* int8;
+
   /// What is done with panels of a cache, by the type of their elements.
   const PanelFunctions<T>& (*panels)(ElementType type);
 
@@ -234,6 +274,9 @@ struct NarrowEngine {
 #if COCA_TARGET_BYTES == 64 && defined(__AVX512BF16__)
 #define COCA_TARGET_BFLOAT16 1
 #endif
+#if COCA_TARGET_BYTES == 64 && defined(__AVX512VNNI__)
+#define COCA_TARGET_VNNI 1
+#endif
 namespace coca::inline v0::detail::COCA_TARGET_NAMESPACE {}
 namespace coca::inline v0::detail {
 namespace baseline = COCA_TARGET_NAMESPACE;
@@ -276,19 +319,20 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #pragma GCC pop_options
 #endif
 
-// To that, the products of bfloat16 alone.
+// To that, the products of bfloat16 and int8 alone.
 #if defined(__clang__)
-#pragma clang attribute push(                                                          \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
+#pragma clang attribute push(                                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma"))), \
     apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")
 #endif
 #define COCA_TARGET_NAMESPACE avx512_bf16
 #define COCA_TARGET_BYTES 64
 #define COCA_TARGET_INTRINSICS
 #define COCA_TARGET_BFLOAT16 1
+#define COCA_TARGET_VNNI 1
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -297,12 +341,13 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 namespace coca::inline v0::detail::avx512_bf16 {
 template <class T>
-constexpr TileEngine<T> with_bfloat16(TileEngine<T> engine) {
+constexpr TileEngine<T> with_dot_products(TileEngine<T> engine) {
   engine.bfloat16 = bfloat16_functions<T>();
+  engine.int8 = int8_functions<T>();
   return engine;
 }
 template <class T>
-inline constexpr TileEngine<T> kEngineWithBfloat16 = with_bfloat16(avx512::kEngine<T>);
+inline constexpr TileEngine<T> kEngineWithDotProducts = with_dot_products(avx512::kEngine<T>);
 }  // namespace coca::inline v0::detail::avx512_bf16
 #endif
 
@@ -312,7 +357,7 @@ namespace coca::inline v0::detail {
 template <Real T>
 const TileEngine<T>& tile_engine(Target which) {
 #if COCA_TARGET_AVX512
-  if (which == Target::avx512_bf16) return avx512_bf16::kEngineWithBfloat16<T>;
+  if (which == Target::avx512_bf16) return avx512_bf16::kEngineWithDotProducts<T>;
   if (which == Target::avx512) return avx512::kEngine<T>;
 #endif
 #if COCA_TARGET_AVX2

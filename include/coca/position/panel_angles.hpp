@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <tuple>
@@ -20,6 +22,9 @@ struct PanelTurns {
   const T*
       panels;  ///< of -16 p: `stride` numbers, cosines of all pairs in the first half, then sines
   Index stride;
+  /// Of i, for keys that are turned in integers: for each pair, cosine and sine of the 16 places, then
+  /// minus sine and cosine, in multiples of 2^-13.
+  const std::int16_t* integers;
 };
 
 class PanelAngles {
@@ -31,10 +36,10 @@ class PanelAngles {
   /// position n, up to a multiple of 16 of them.
   template <Real T, class CosSin>
   PanelTurns<T> turns(Index pairs, const CosSin& cos_sin) const {
-    auto& [made, values] = std::get<Table<T>>(tables_);
+    auto& [made, values, integers] = std::get<Table<T>>(tables_);
     const Index whole = (pairs + 15) / 16 * 16;
     const Index places = 2 * tokens * pairs;
-    std::call_once(made, [&, &values = values] {
+    std::call_once(made, [&, &values = values, &integers = integers] {
       auto table = std::make_unique<T[]>(static_cast<std::size_t>(places + 2 * panels * whole));
       for (Index p = 0; p < panels; ++p) {
         T* to = table.get() + places + 2 * p * whole;
@@ -49,16 +54,35 @@ class PanelAngles {
               row[static_cast<std::size_t>(whole + j)];
         }
       }
+      integers = in_integers(table.get(), pairs);
       values = std::move(table);
     });
-    return {values.get(), values.get() + places, 2 * whole};
+    return {values.get(), values.get() + places, 2 * whole, integers.get()};
   }
 
  private:
   template <Real T>
+  static std::unique_ptr<std::int16_t[]> in_integers(const T* places, Index pairs) {
+    auto table = std::make_unique<std::int16_t[]>(static_cast<std::size_t>(4 * tokens * pairs));
+    std::int16_t* to = table.get();
+    for (Index j = 0; j < pairs; ++j, places += 2 * tokens, to += 4 * tokens) {
+      for (Index i = 0; i < tokens; ++i) {
+        const auto cosine = static_cast<std::int16_t>(std::lround(places[i] * T(0x1p13)));
+        const auto sine = static_cast<std::int16_t>(std::lround(places[tokens + i] * T(0x1p13)));
+        to[2 * i] = cosine;
+        to[2 * i + 1] = sine;
+        to[2 * tokens + 2 * i] = static_cast<std::int16_t>(-sine);
+        to[2 * tokens + 2 * i + 1] = cosine;
+      }
+    }
+    return table;
+  }
+
+  template <Real T>
   struct Table {
     std::once_flag made;
     std::unique_ptr<T[]> values;
+    std::unique_ptr<std::int16_t[]> integers;
   };
   mutable std::tuple<Table<float>, Table<double>> tables_;
 };
