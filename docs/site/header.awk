@@ -81,17 +81,19 @@ comment != "" {
   comment = ""
 }
 
-# A member: from `template` on, where it has one, up to the line with its name.
-/^  (template|requires)/ || declaration != "" {
+# A member, from `template` on, where it has one, up to the line with its name.
+/^  [a-zA-Z\[]/ || declaration != "" {
   declaration = declaration $0 "\n"
-  if (!add_hook($0) && (/^  template/ || /^    requires/)) next
+  if (!add_hook($0) && /^ +(template|requires)/) next
   printf "%s", declaration
   declaration = ""
   documented = 0
   next
 }
-{ if (/^  [a-zA-Z\[]/) { declaration = $0 "\n"; add_hook($0); printf "%s", declaration; declaration = "" } else print }
-{ documented = /^  \/\/\/ / }
+{
+  print
+  documented = /^  \/\/\/ /
+}
 
 # Puts the comment of a hook before the declaration, if the line has its name; and says whether it has.
 function add_hook(line,    name) {
@@ -102,10 +104,11 @@ function add_hook(line,    name) {
   }
   return 0
 }
-function has_name(line, name,    at, before, after) {
+
+# Whether a line declares a function, or a constant, of that name.
+function has_name(line, name,    at, rest) {
   at = index(line, name)
-  if (at < 2) return 0
-  before = substr(line, at - 1, 1)
-  after = substr(line, at + length(name), 1)
-  return before ~ /[ &*]/ && (name ~ /^operator/ ? after ~ /[ &]/ : after == "(" || substr(line, at + length(name), 2) == " =")
+  if (at < 2 || substr(line, at - 1, 1) !~ /[ &*]/) return 0
+  rest = substr(line, at + length(name))
+  return name ~ /^operator/ ? rest ~ /^[ &]/ : rest ~ /^(\(| =)/
 }
