@@ -10,6 +10,7 @@ declare -A packages=(
   [examples]="libcli11-dev libxtensor-dev nlohmann-json3-dev gnuplot-nox"
   [checks]="clang clang-format clang-tidy"
   [bench]="libbenchmark-dev"
+  [docs]="doxygen doxygen-awesome-css libjs-mathjax python3"
 )
 
 wanted=()

@@ -63,7 +63,7 @@ std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& sh
 
 }  // namespace detail
 
-/// Attention,
+/// Attention of queries to the keys that they see:
 ///     out[b, m, h] = sum_n p_n v[b, n, h'],
 ///     p = softmax over n of mask(cap(scale * score(q[b, m, h], k[b, n, h']))),
 /// with score(q_m, k_n) = phi(q_m, m) . psi(k_n, n) the scheme's; cap(s) = c tanh(s / c) with

@@ -37,11 +37,14 @@ namespace coca::inline v0 {
 template <class S>
 class DistanceCeiling {
  public:
+  /// The ceiling in tokens, 0 or more.
   DistanceCeiling(S scheme, Index ceiling) : far_(std::move(scheme), ceiling) {}
 
+  /// In tokens.
   Index ceiling() const { return far_.distance(); }
   /// The scheme without a ceiling, which is that of near keys. Work memory is what it needs.
   const S& base() const { return far_; }
+  /// The scheme of far keys, all at the ceiling.
   const AtDistance<S>& far() const { return far_; }
 
  private:

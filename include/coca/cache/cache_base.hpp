@@ -56,9 +56,11 @@ class CacheBase {
   /// What a token takes, of all heads.
   Index token_bytes() const { return layout_.heads * layout_.token_bytes(); }
 
-  /// For the kernels: how pages are laid out, and what is in them.
+  /// For the kernels: how pages are laid out.
   const PanelLayout& layout() const { return layout_; }
+  /// For the kernels: what is in them.
   const PanelSequence* sequences() const { return table_.views(); }
+  /// Throws std::invalid_argument for a sequence that is not there.
   void check_sequences(std::span<const SequenceId> ids) const { check_ids(table_, ids, false); }
 
  protected:

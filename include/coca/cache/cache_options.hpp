@@ -21,9 +21,9 @@ using SequenceId = Index;
 /// so that no number is off by more than s / 2 = max|x| / 254 (and rounding of s q in float). A row
 /// with NaN or Inf is NaN when it is read.
 struct CacheOptions {
-  Index key_heads = 0;
-  Index key_dim = 0;  ///< width of the key operand: scheme.key_dim(head_dim)
-  Index value_dim = 0;
+  Index key_heads = 0;  ///< heads of keys and values; those of queries are a multiple
+  Index key_dim = 0;    ///< width of the key operand: scheme.key_dim(head_dim)
+  Index value_dim = 0;  ///< width of a value
   ElementType type = ElementType::float32;  ///< of what is stored; float64 serves queries in double
 };
 

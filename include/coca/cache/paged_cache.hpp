@@ -39,6 +39,7 @@ struct PageOptions {
 /// except for reading.
 class PagedCache : public detail::CacheBase<PagedCache, std::vector<std::byte*>> {
  public:
+  /// Without sequences; pages are taken as they are needed.
   explicit PagedCache(const CacheOptions& options, const PageOptions& pages = {})
       : CacheBase(options, (check(pages), pages.page_tokens), pages.pages) {}
 
@@ -166,6 +167,7 @@ class PagedCache : public detail::CacheBase<PagedCache, std::vector<std::byte*>>
 /// and no limit.
 class GrowingCache : public PagedCache {
  public:
+  /// Without sequences.
   explicit GrowingCache(const CacheOptions& options) : PagedCache(options, {.page_tokens = 256}) {}
 };
 

@@ -22,6 +22,7 @@ concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int6
 /// a temporary is safe as an argument of the call itself.
 class SequenceStarts {
  public:
+  /// Of a contiguous range: std::vector, std::array, std::span.
   template <std::ranges::contiguous_range R>
     requires(
         std::ranges::sized_range<const R>&& detail::StartNumber<std::ranges::range_value_t<R>> &&
@@ -30,12 +31,14 @@ class SequenceStarts {
       : SequenceStarts(std::ranges::data(starts), static_cast<Index>(std::ranges::size(starts)),
                        1) {}
 
+  /// Of a tensor or std::mdspan with one axis, of any stride.
   template <detail::Viewable X>
     requires(detail::RankOf<ViewOf<const X&>>::value == 1 &&
              detail::StartNumber<ElementOf<const X&>>)
   SequenceStarts(const X& starts)
       : SequenceStarts(view(starts).data, view(starts).shape[0], view(starts).strides[0]) {}
 
+  /// Of an Eigen vector.
   template <detail::EigenMatrix X>
     requires(bool(X::IsVectorAtCompileTime) && detail::StartNumber<typename X::Scalar>)
   SequenceStarts(const X& starts)
@@ -44,6 +47,7 @@ class SequenceStarts {
   /// How many numbers there are: one more than there are sequences.
   Index size() const { return size_; }
 
+  /// Where sequence i begins; at size() - 1, all tokens.
   Index operator[](Index i) const {
     return wide_ != nullptr ? static_cast<Index>(wide_[i * step_])
                             : static_cast<Index>(narrow_[i * step_]);

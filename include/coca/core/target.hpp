@@ -42,6 +42,7 @@ enum class Target {
   avx512_bf16,  ///< and BF16 and VNNI: bfloat16 tensors are multiplied as such, int8 faster
 };
 
+/// As COCA_TARGET has it: "baseline", "avx2", "avx512" or "avx512_bf16".
 inline const char* target_name(Target target) {
   switch (target) {
     case Target::avx2:

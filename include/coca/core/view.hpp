@@ -16,10 +16,11 @@ namespace coca::inline v0 {
 /// or negative. Nothing is owned and nothing is copied.
 template <class T, int Rank>
 struct View {
-  T* data = nullptr;
-  std::array<Index, Rank> shape{};
-  std::array<Index, Rank> strides{};
+  T* data = nullptr;                  ///< the element at index 0 of every axis
+  std::array<Index, Rank> shape{};    ///< extents, in elements
+  std::array<Index, Rank> strides{};  ///< from an element to the next along an axis, in elements
 
+  /// Of no elements.
   constexpr View() = default;
 
   /// Any strides.
@@ -50,6 +51,7 @@ struct View {
     return data[offset];
   }
 
+  /// The number of elements: the product of the extents.
   constexpr Index size() const {
     Index count = 1;
     for (const Index extent : shape) count *= extent;

@@ -62,7 +62,7 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
 }  // namespace detail
 
 /// Attention over the union of two disjoint sets of keys, from the outputs and log-sum-exps over
-/// each: with lse = log(exp(lse_a) + exp(lse_b)),
+/// each. With lse = log(exp(lse_a) + exp(lse_b)),
 ///     out_a <- out_a exp(lse_a - lse) + out_b exp(lse_b - lse),   lse_a <- lse.
 /// Exact up to rounding, so a sequence of keys may be split anywhere: over threads, caches,
 /// machines (FlashDecoding; Dao et al. 2023). Outputs are [batch, sequence, heads, value_dim] of

@@ -28,7 +28,7 @@ struct AttentionOptions {
   /// Positions for the scheme, token by token, [batch or 1, sequence]. Masks keep to first_query
   /// and first_key: in a causal model order is order, whatever the position ids say.
   View<const Position, 2> query_ids{};
-  View<const Position, 2> key_ids{};
+  View<const Position, 2> key_ids{};  ///< the same of keys
 
   /// One logit a query head, [query heads], natural units: it joins the denominator of the softmax
   /// with no value of its own, and is neither scaled nor capped (gpt-oss).

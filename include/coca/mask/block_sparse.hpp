@@ -21,6 +21,7 @@ class BlockSparse : public MaskDefaults {
  public:
   using Block = std::pair<Index, Index>;  ///< of queries, of keys
 
+  /// Blocks of `size` tokens, and the pairs of blocks that meet, in any order.
   BlockSparse(Index size, std::vector<Block> blocks) : size_(size), blocks_(std::move(blocks)) {
     if (size < 1) detail::reject("blocks.size", std::to_string(size), "1 or more tokens");
     for (const auto& [query, key] : blocks_) {

@@ -9,9 +9,11 @@ namespace coca::inline v0 {
 /// alignment), so that with fewer queries than keys the queries continue the keys, and with more,
 /// the first ones see nothing.
 struct Causal : MaskDefaults {
-  Position offset = 0;
+  Position offset = 0;  ///< how far ahead of itself a query sees, in tokens; may be negative
 
+  /// Up to the query's own position.
   constexpr Causal() = default;
+  /// Up to `tokens` ahead of it.
   constexpr explicit Causal(Position tokens) : offset(tokens) {}
 
   Coverage classify(const MaskTile& tile) const {

@@ -14,6 +14,7 @@ namespace coca::inline v0 {
 /// Throws std::invalid_argument for a negative side and a dilation below 1.
 class DilatedWindow : public MaskDefaults {
  public:
+  /// So many keys to each side, and from one to the next, in tokens.
   DilatedWindow(Index left, Index right, Index dilation)
       : reach_(reach(left, dilation), reach(right, dilation)), dilation_(dilation) {}
 

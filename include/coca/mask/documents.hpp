@@ -18,6 +18,7 @@ namespace coca::inline v0 {
 /// documents follow each other.
 class Documents : public MaskDefaults {
  public:
+  /// [batch or 1, tokens].
   explicit Documents(View<const Position, 2> ids) : ids_(ids) {}
 
   void check(const AttentionShape& shape) const {

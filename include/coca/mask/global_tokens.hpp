@@ -16,6 +16,7 @@ namespace coca::inline v0 {
 /// Throws std::invalid_argument for a negative position.
 class GlobalTokens : public MaskDefaults {
  public:
+  /// In any order.
   explicit GlobalTokens(std::vector<Position> positions) : positions_(std::move(positions)) {
     std::ranges::sort(positions_);
     positions_.erase(std::unique(positions_.begin(), positions_.end()), positions_.end());

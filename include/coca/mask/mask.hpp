@@ -20,17 +20,23 @@ enum class Coverage {
 
 /// A rectangle of queries and keys. The index ranges are not empty.
 struct MaskTile {
-  Index batch = 0;                       ///< batch entry; of packed sequences, the number of theirs
-  Index head_begin = 0, head_end = 0;    ///< query heads
-  Index query_begin = 0, query_end = 0;  ///< places among the queries of the sequence
-  Index key_begin = 0, key_end = 0;      ///< places among its keys
-  Index query_offset = 0;                ///< position of the first of the queries
-  Index key_offset = 0;                  ///< position of the first of the keys
+  Index batch = 0;         ///< batch entry; of packed sequences, the number of theirs
+  Index head_begin = 0;    ///< the first query head
+  Index head_end = 0;      ///< behind the last
+  Index query_begin = 0;   ///< the first, by its place among the queries of the sequence
+  Index query_end = 0;     ///< behind the last
+  Index key_begin = 0;     ///< the first, by its place among the keys
+  Index key_end = 0;       ///< behind the last
+  Index query_offset = 0;  ///< position of the first of the queries
+  Index key_offset = 0;    ///< position of the first of the keys
 
-  /// Its bounds in the whole sequence, in tokens, both inclusive.
+  /// The position of its first query in the whole sequence, in tokens.
   Position first_query() const { return query_begin + query_offset; }
+  /// That of its last query.
   Position last_query() const { return query_end - 1 + query_offset; }
+  /// That of its first key.
   Position first_key() const { return key_begin + key_offset; }
+  /// That of its last key.
   Position last_key() const { return key_end - 1 + key_offset; }
 };
 
@@ -63,6 +69,7 @@ concept Biased = requires(const M& mask, const Site& site) {
   { mask.bias(site) } -> std::convertible_to<double>;
 };
 
+/// A mask that adds -slope * |query - key|.
 template <class M>
 concept Sloped = requires(const M& mask, Index head) {
   { mask.slope(head) } -> std::convertible_to<double>;
@@ -84,6 +91,7 @@ double added_to_score(const M& mask, const Site& site) {
 template <Mask A, Mask B>
 class Both {
  public:
+  /// What `a & b` makes.
   Both(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
 
   void check(const AttentionShape& shape) const {
@@ -125,6 +133,7 @@ template <Mask A, Mask B>
   requires(!Biased<A> && !Biased<B> && !Sloped<A> && !Sloped<B>)
 class Either {
  public:
+  /// What `a | b` makes.
   Either(A a, B b) : a_(std::move(a)), b_(std::move(b)) {}
 
   void check(const AttentionShape& shape) const {

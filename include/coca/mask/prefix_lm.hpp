@@ -13,6 +13,7 @@ namespace coca::inline v0 {
 /// Throws std::invalid_argument for a negative prefix.
 class PrefixLm : public MaskDefaults {
  public:
+  /// How many tokens all queries see.
   explicit PrefixLm(Position prefix) : prefix_(prefix) {
     if (prefix < 0) detail::reject("prefix", std::to_string(prefix), "0 or more tokens");
   }

@@ -15,6 +15,7 @@ namespace coca::inline v0 {
 /// Throws std::invalid_argument for a negative count.
 class SinkTokens : public MaskDefaults {
  public:
+  /// How many of the first tokens all queries see.
   explicit SinkTokens(Position count) : count_(count) {
     if (count < 0) detail::reject("sinks.count", std::to_string(count), "0 or more tokens");
   }

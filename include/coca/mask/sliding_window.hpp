@@ -16,6 +16,7 @@ class SlidingWindow : public MaskDefaults {
   /// Far beyond any sequence, yet safe to add to a position.
   static constexpr Index unlimited = std::numeric_limits<Index>::max() / 4;
 
+  /// How far a query sees behind itself and ahead, in tokens.
   SlidingWindow(Index left, Index right) : left_(left), right_(right) {
     check_side("window.left", left);
     check_side("window.right", right);

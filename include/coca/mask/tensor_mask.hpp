@@ -75,6 +75,7 @@ class BroadcastTensor {
 /// copied and must outlive the mask.
 class BooleanMask : public MaskDefaults {
  public:
+  /// Of an Eigen::Tensor, TensorMap, std::mdspan, coca::View or Eigen matrix of bool.
   template <detail::Viewable X>
   explicit BooleanMask(const X& allowed) : allowed_("mask", allowed) {}
 
@@ -100,6 +101,7 @@ class BooleanMask : public MaskDefaults {
 template <Element T>
 class AdditiveBias : public MaskDefaults {
  public:
+  /// Of an Eigen::Tensor, TensorMap, std::mdspan, coca::View or Eigen matrix of T.
   template <detail::Viewable X>
   explicit AdditiveBias(const X& bias) : bias_("bias", bias) {}
 
@@ -117,6 +119,7 @@ class AdditiveBias : public MaskDefaults {
   detail::BroadcastTensor<T> bias_;
 };
 
+/// The type follows from the tensor.
 template <detail::Viewable X>
 AdditiveBias(const X&) -> AdditiveBias<ElementOf<X>>;
 

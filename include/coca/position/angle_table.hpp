@@ -37,8 +37,10 @@ inline std::pair<double, double> exact_cos_sin(double n, double frequency) {
 /// serves all threads.
 class AngleTable {
  public:
+  /// Frequencies in radians a token.
   explicit AngleTable(std::vector<double> frequencies) : frequencies_(std::move(frequencies)) {}
 
+  /// In radians a token.
   std::span<const double> frequencies() const { return frequencies_; }
 
   /// Rotations are computed in pieces of this many, so that the loops have a fixed length and become

@@ -14,10 +14,10 @@ namespace coca::inline v0 {
 ///     s = (u - low_freq_factor) / (high_freq_factor - low_freq_factor),
 ///     theta'_j = (1 - s) theta_j / factor + s theta_j.
 struct Llama3 {
-  double factor = 8.0;           ///< 1 or more
-  double low_freq_factor = 1.0;  ///< turns
-  double high_freq_factor = 4.0;
-  Index trained_length = 8192;  ///< tokens; original_max_position_embeddings of a configuration
+  double factor = 8.0;            ///< 1 or more
+  double low_freq_factor = 1.0;   ///< turns up to which a pair is interpolated
+  double high_freq_factor = 4.0;  ///< turns from which on a pair keeps its frequency
+  Index trained_length = 8192;    ///< tokens; original_max_position_embeddings of a configuration
 
   RotaryFrequencies operator()(const RopeBase& rope) const {
     detail::check_at_least("scaling.factor", factor, 1.0);

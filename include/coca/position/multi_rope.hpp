@@ -68,11 +68,13 @@ inline std::vector<Index> axes_in_turn(std::span<const Index> sections) {
 /// not have.
 class MultiRope {
  public:
+  /// Time, height, width, and one more.
   static constexpr std::size_t kMostAxes = 4;
 
   /// The positions of a token.
   using Place = std::array<Position, kMostAxes>;
 
+  /// `axes` has the axis of each turning pair, as axes_by_section and axes_in_turn give it.
   MultiRope(Rope rope, std::vector<Index> axes, View<const Position, 3> ids)
       : rope_(std::move(rope)) {
     detail::require_equal("axes.size", static_cast<Index>(axes.size()), rope_.rotary_dim() / 2,
@@ -105,11 +107,15 @@ class MultiRope {
     table_ = std::move(table);
   }
 
+  /// head_dim of the queries.
   Index dim() const { return rope_.dim(); }
+  /// Leading coordinates that turn.
   Index rotary_dim() const { return rope_.rotary_dim(); }
+  /// Factor on every cosine and sine.
   double attention_factor() const { return rope_.attention_factor(); }
   /// The rope that gives frequencies and layout.
   const Rope& base() const { return rope_; }
+  /// The coordinates of pair j.
   std::pair<Index, Index> pair(Index j) const { return rope_.pair(j); }
 
   /// Throws std::invalid_argument unless it turns queries this wide, and has ids for so many sequences.
@@ -142,14 +148,17 @@ class MultiRope {
   void map_pairs(const Place& at, const T* from, T* to, const F& f) const {
     rope_.map_pairs_by(angles_of<T>(at), from, to, f);
   }
+  /// As those of Rope.
   template <Real T, class F>
   void map_halves(const Place& at, const T* from, T* to, const F& f) const {
     rope_.map_halves_by(angles_of<T>(at), from, to, f);
   }
+  /// As those of Rope.
   template <Real T, class F>
   void zip_pairs(const Place& at, const T* from, const T* with, T* to, const F& f) const {
     rope_.zip_pairs_by(angles_of<T>(at), from, with, to, f);
   }
+  /// As those of Rope.
   template <Real T, class F>
   void fold_pairs(const Place& at, const T* from, T* to, const F& f) const {
     rope_.fold_pairs_by(angles_of<T>(at), from, to, f);

@@ -32,6 +32,7 @@ struct NtkAware {
     return {scaled(rope, factor)};
   }
 
+  /// The frequencies for any factor, the one above or another.
   static std::vector<double> scaled(const RopeBase& rope, double factor) {
     // A single pair has theta = 1 whatever the base.
     if (rope.rotary_dim <= 2) return rope.frequencies();

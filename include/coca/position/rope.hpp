@@ -53,6 +53,7 @@ struct RopeOptions {
 /// be; and for a negative length.
 class Rope {
  public:
+  /// Computes the frequencies; angles are tabled as they are asked for.
   explicit Rope(RopeOptions options)
       : dim_(options.dim),
         rotary_dim_(options.rotary_dim == 0 ? options.dim : options.rotary_dim),
@@ -88,13 +89,17 @@ class Rope {
     return Rope(std::move(options));
   }
 
+  /// head_dim of the queries.
   Index dim() const { return dim_; }
+  /// Leading coordinates that turn.
   Index rotary_dim() const { return rotary_dim_; }
+  /// How coordinates pair up.
   RopeLayout layout() const { return layout_; }
   /// Radians per token, one a turning pair.
   std::span<const double> inv_freq() const { return table_->frequencies(); }
   /// Factor on every cosine and sine, so that scores of turning pairs are multiplied by its square.
   double attention_factor() const { return attention_factor_; }
+  /// The angles, which copies share.
   const AngleTable& table() const { return *table_; }
 
   /// The coordinates of pair j < dim/2.
@@ -148,6 +153,7 @@ class Rope {
               });
         });
   }
+  /// map_halves with angles from elsewhere.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void map_halves_by(const Angles& angles, const T* from, T* to,
                                             const F& f) const {
@@ -161,17 +167,19 @@ class Rope {
         });
   }
 
-  /// The two ways back: f(a, b, u, v, cos, sin, x, y) for every pair, with u and v the pair's members in
-  /// `with`; and to[j] = f(a, b, cos, sin), one number a pair.
+  /// The way back from map_pairs: f(a, b, u, v, cos, sin, x, y) for every pair, with u and v the pair's
+  /// members in `with`.
   template <Real T, class F>
   [[gnu::always_inline]] void zip_pairs(Position n, const T* from, const T* with, T* to,
                                         const F& f) const {
     zip_pairs_by(angles_of<T>(n), from, with, to, f);
   }
+  /// The way back from map_halves: to[j] = f(a, b, cos, sin), one number a pair.
   template <Real T, class F>
   [[gnu::always_inline]] void fold_pairs(Position n, const T* from, T* to, const F& f) const {
     fold_pairs_by(angles_of<T>(n), from, to, f);
   }
+  /// zip_pairs with angles from elsewhere.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void zip_pairs_by(const Angles& angles, const T* from, const T* with,
                                            T* to, const F& f) const {
@@ -187,6 +195,7 @@ class Rope {
               });
         });
   }
+  /// fold_pairs with angles from elsewhere.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void fold_pairs_by(const Angles& angles, const T* from, T* to,
                                             const F& f) const {

@@ -15,9 +15,9 @@ namespace coca::inline v0 {
 
 /// A rope before it is scaled.
 struct RopeBase {
-  Index rotary_dim = 0;
-  double base = 10000.0;
-  Index length = 0;  ///< tokens of the sequence at hand, for scalings that follow it
+  Index rotary_dim = 0;   ///< coordinates that turn, two a frequency
+  double base = 10000.0;  ///< theta_j = base^(-2j/rotary_dim)
+  Index length = 0;       ///< tokens of the sequence at hand, for scalings that follow it
 
   /// theta_j = base^(-2j/rotary_dim), or those of another base.
   std::vector<double> frequencies() const { return rotary_frequencies(rotary_dim, base); }

@@ -15,6 +15,7 @@ struct TokenPositions {
   Position first = 0;             ///< token i of its sequence stands at first + i ...
   View<const Position, 2> ids{};  ///< ... unless given: [batch or 1, place in the tensor]
 
+  /// Of what is at `place` in the tensor, and token number `token` of its sequence.
   Position operator()(Index batch, Index place, Index token) const {
     if (ids.data == nullptr) return first + token;
     return ids(ids.shape[0] == 1 ? 0 : batch, place);

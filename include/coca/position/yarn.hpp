@@ -27,7 +27,7 @@ struct Yarn {
   /// Of DeepSeek's configurations: (0.1 mscale ln(factor) + 1) / (0.1 mscale_all_dim ln(factor) + 1)
   /// where both are there.
   std::optional<double> mscale = std::nullopt;
-  std::optional<double> mscale_all_dim = std::nullopt;
+  std::optional<double> mscale_all_dim = std::nullopt;  ///< see mscale
   bool truncate = true;  ///< whether low and high become whole numbers
 
   RotaryFrequencies operator()(const RopeBase& rope) const {

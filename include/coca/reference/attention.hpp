@@ -16,12 +16,14 @@
 /// Attention by its definition: every score, one softmax, one sum. The kernels are held against it.
 namespace coca::inline v0::reference {
 
+/// x[b, n, h], as a vector.
 inline Vector row(const TensorView<const double>& x, Index b, Index n, Index h) {
   Vector values(static_cast<std::size_t>(x.shape[3]));
   for (Index i = 0; i < x.shape[3]; ++i) values[static_cast<std::size_t>(i)] = x(b, n, h, i);
   return values;
 }
 
+/// The logit of a head's sink, -inf where there is none.
 inline double sink(const AttentionOptions& options, Index head) {
   if (const auto* sinks = std::get_if<View<const float, 1>>(&options.sinks)) {
     return static_cast<double>((*sinks)(head));
@@ -36,28 +38,34 @@ struct Weights {
   Vector scores;            ///< theirs, scaled and capped
   Vector weights;           ///< theirs, and with the sink's they add up to 1
   double sink = 0.0;        ///< the sink's
-  double lse = 0.0;
+  double lse = 0.0;         ///< the natural logarithm of the denominator
 };
 
 /// One call: `score` is one of reference/score.hpp; shapes, mask and options are those of
 /// coca::attention and are not checked.
 template <class Score, Mask M>
 struct Call {
-  TensorView<const double> q, k;
-  const Score& score;
-  const M& mask;
-  const AttentionOptions& options;
+  TensorView<const double> q;       ///< [batch, queries, heads, head_dim]
+  TensorView<const double> k;       ///< [batch, keys, key heads, width of the key operand]
+  const Score& score;               ///< score(q, m, k, n)
+  const M& mask;                    ///< which keys a query sees
+  const AttentionOptions& options;  ///< scale, soft-cap, positions, sinks
 
+  /// The key head that a query head meets.
   Index key_head(Index head) const { return head / (q.shape[2] / k.shape[2]); }
+  /// options.scale, or 1/sqrt(head_dim).
   double scale() const {
     return options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.shape[3])));
   }
+  /// Where the queries stand.
   TokenPositions query_positions() const {
     return {options.first_query.value_or(options.first_key + k.shape[1] - q.shape[1]),
             options.query_ids};
   }
+  /// Where the keys stand.
   TokenPositions key_positions() const { return {options.first_key, options.key_ids}; }
 
+  /// The softmax of query m of head h in batch entry b.
   Weights weights(Index b, Index h, Index m) const {
     constexpr double minus_infinity = -std::numeric_limits<double>::infinity();
     const Vector query = row(q, b, m, h);
@@ -86,6 +94,7 @@ struct Call {
     return result;
   }
 };
+/// What Call is made of says what it is.
 template <class Score, class M>
 Call(TensorView<const double>, TensorView<const double>, const Score&, const M&,
      const AttentionOptions&) -> Call<Score, M>;

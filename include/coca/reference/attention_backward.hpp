@@ -16,7 +16,9 @@ namespace coca::inline v0::reference {
 
 /// Where gradients go; they are added to what is there. An empty view is not written.
 struct Gradients {
-  TensorView<double> dq, dk, dv;
+  TensorView<double> dq;     ///< as q
+  TensorView<double> dk;     ///< as k
+  TensorView<double> dv;     ///< as v
   View<double, 1> dsinks{};  ///< [query heads]
   View<double, 4>
       dbias{};  ///< [batch, query heads, queries, keys], strides of 0 where it is shared

@@ -15,15 +15,17 @@
 /// 2309.08646) unless another paper is named.
 namespace coca::inline v0::reference {
 
-using Row = std::span<const double>;
-using Vector = std::vector<double>;
+using Row = std::span<const double>;  ///< an operand of one token
+using Vector = std::vector<double>;   ///< what is computed from rows
 
+/// a . b
 inline double dot(Row a, Row b) {
   double sum = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;
 }
 
+/// a o b, coordinate by coordinate.
 inline Vector hadamard(Row a, Row b) {
   Vector product(a.size());
   for (std::size_t i = 0; i < a.size(); ++i) product[i] = a[i] * b[i];
@@ -84,9 +86,11 @@ inline Vector constrained(Row q, const Rope& rope) {
 
 /// The derivatives of a score by the query and by the key operand.
 struct ScoreGradient {
-  Vector q, k;
+  Vector q;  ///< by the query
+  Vector k;  ///< by the key operand
 };
 
+/// a + b
 inline Vector sum(Row a, Row b) {
   Vector result(a.size());
   for (std::size_t i = 0; i < a.size(); ++i) result[i] = a[i] + b[i];
@@ -113,7 +117,7 @@ struct DotScore {
 
 /// (R_m q) . (R_n k) (Su et al. 2021, equation 16).
 struct RotaryScore {
-  Rope rope;
+  Rope rope;  ///< R
   double operator()(Row q, Position m, Row k, Position n) const {
     return dot(rotated(q, m, rope), rotated(k, n, rope));
   }
@@ -125,7 +129,7 @@ struct RotaryScore {
 
 /// (R_m q) . (R_n (q o t)) (equations 7 to 9): the key is made of the query it meets.
 struct StrictScore {
-  Rope rope;
+  Rope rope;  ///< R
   double operator()(Row q, Position m, Row t, Position n) const {
     const Vector key = hadamard(q, both_members(t, rope));
     return dot(rotated(q, m, rope), rotated(key, n, rope));
@@ -140,7 +144,7 @@ struct StrictScore {
 
 /// (q o R_m q) . (R_n [t ; t]) (equation 10).
 struct SlackScore {
-  Rope rope;
+  Rope rope;  ///< R
   double operator()(Row q, Position m, Row t, Position n) const {
     return dot(hadamard(q, rotated(q, m, rope)), rotated(both_members(t, rope), n, rope));
   }
@@ -154,7 +158,7 @@ struct SlackScore {
 
 /// Equation 10 under equation 11.
 struct ConstrainedScore {
-  Rope rope;
+  Rope rope;  ///< R
   double operator()(Row q, Position m, Row t, Position n) const {
     return SlackScore{rope}(constrained(q, rope), m, t, n);
   }
@@ -170,8 +174,8 @@ struct ConstrainedScore {
 /// 4.1): that at the distance min(m - n, ceiling).
 template <class Score>
 struct CeilingScore {
-  Score score;
-  Position ceiling;
+  Score score;       ///< without a ceiling
+  Position ceiling;  ///< in tokens
   double operator()(Row q, Position m, Row k, Position n) const {
     return score(q, n + std::min(m - n, ceiling), k, n);
   }
@@ -183,7 +187,7 @@ struct CeilingScore {
 /// Any of the CoCA scores, of the raw projection x in place of t.
 template <class Score>
 struct OfProjection {
-  Score score;
+  Score score;  ///< of t
   double operator()(Row q, Position m, Row x, Position n) const {
     return score(q, m, t_of_projection(x, score.rope), n);
   }

@@ -80,13 +80,14 @@ constexpr bool logit_derivative_is_stale() {
 
 }  // namespace detail
 
-/// A scheme whose phi, or psi, can be gone back through.
+/// A scheme whose phi can be gone back through.
 template <class S, class T>
 concept AdjointOfQueries = KeepsQueries<S, T> ||
     (!detail::query_adjoint_is_stale<S, T>() &&
      requires(const S& scheme, std::span<const T> q, const Token& token, std::span<T> d) {
        scheme.map_query_adjoint(q, token, d, d);
      });
+/// A scheme whose psi can be gone back through.
 template <class S, class T>
 concept AdjointOfKeys = KeepsKeys<S, T> ||
     (!detail::key_adjoint_is_stale<S, T>() &&

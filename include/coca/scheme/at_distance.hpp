@@ -30,6 +30,7 @@ class AtDistance : public Base {
   };
 
  public:
+  /// A distance of 0 or more tokens.
   AtDistance(Base base, Position distance) : Base(std::move(base)), distance_(distance) {
     if (!is_shift_invariant(static_cast<const Base&>(*this))) {
       detail::reject(
@@ -40,6 +41,7 @@ class AtDistance : public Base {
     if constexpr (kStill) still_ = Base::rope().still();
   }
 
+  /// In tokens.
   Position distance() const { return distance_; }
 
   template <Real T>

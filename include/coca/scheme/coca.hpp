@@ -48,6 +48,7 @@ struct RawProjection {
   static Index key_dim(Index query_dim) { return query_dim; }
   static constexpr TurnedKey turned_key(TurnedKey) { return TurnedKey::no; }
 
+  /// psi from f(t, cos, sin, x, y), pair by pair.
   template <Real T, class R, class Place, class F>
   [[gnu::always_inline]] static void map(const R& rope, std::span<const T> x, const Place& n,
                                          std::span<T> psi, const F& f) {
@@ -134,6 +135,7 @@ class CocaDual : public Coca<KeyForm, R> {
 template <class KeyForm = NonNegativeT, class R = Rope>
 class CocaStrict : public detail::Coca<KeyForm, R> {
  public:
+  /// The key form is NonNegativeT{} for t, RawProjection{} for x.
   explicit CocaStrict(R rope, KeyForm = {}) : detail::Coca<KeyForm, R>(std::move(rope)) {}
 
   template <Real T>
@@ -181,6 +183,7 @@ class CocaStrict : public detail::Coca<KeyForm, R> {
 template <class KeyForm = NonNegativeT, class R = Rope>
 class CocaSlack : public detail::CocaDual<KeyForm, R> {
  public:
+  /// The key form is NonNegativeT{} for t, RawProjection{} for x.
   explicit CocaSlack(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
 
   bool shift_invariant() const { return false; }
@@ -214,6 +217,7 @@ class CocaSlack : public detail::CocaDual<KeyForm, R> {
 template <class KeyForm = NonNegativeT, class R = Rope>
 class CocaConstrained : public detail::CocaDual<KeyForm, R> {
  public:
+  /// The key form is NonNegativeT{} for t, RawProjection{} for x.
   explicit CocaConstrained(R rope, KeyForm = {}) : detail::CocaDual<KeyForm, R>(std::move(rope)) {}
 
   template <Real T>

@@ -21,6 +21,7 @@ class WithLogits : public Base {
                 "coca::WithLogits: a logit transform has T operator()(T score, const Site&) const");
 
  public:
+  /// Both are kept by value.
   WithLogits(Base base, Transform transform)
       : Base(std::move(base)), transform_(std::move(transform)) {}
 

@@ -18,6 +18,7 @@ namespace coca::inline v0 {
 template <class... S>
 class OneOf : public SchemeDefaults {
  public:
+  /// The one that is chosen.
   template <class Chosen>
     requires(std::same_as<Chosen, S> || ...)
   OneOf(Chosen scheme) : scheme_(std::move(scheme)) {}

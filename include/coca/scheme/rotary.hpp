@@ -15,6 +15,7 @@ namespace coca::inline v0 {
 template <class R = Rope>
 class Rotary : public SchemeDefaults {
  public:
+  /// Of a Rope or a MultiRope.
   explicit Rotary(R rope) : rope_(std::move(rope)) {}
 
   const R& rope() const { return rope_; }

@@ -30,20 +30,21 @@ struct Site {
   Index query_offset = 0;  ///< position of the first of the queries
   Index key_offset = 0;    ///< position of the first of the keys
 
-  /// Places in the whole sequence, of which the tensors may hold a chunk, in tokens.
+  /// The query's place in the whole sequence, of which the tensors may hold a chunk, in tokens.
   Position query() const { return query_index + query_offset; }
+  /// The key's.
   Position key() const { return key_index + key_offset; }
 };
 
 /// The sizes of a call, against which a scheme or a mask checks its own.
 struct AttentionShape {
   Index batch = 0;  ///< batch entries; of packed sequences, or those of a cache, how many they are
-  Index queries = 0;  ///< of the longest sequence, as are keys
-  Index keys = 0;
-  Index query_heads = 0;
-  Index key_heads = 0;
-  Index query_dim = 0;
-  Index value_dim = 0;
+  Index queries = 0;      ///< of the longest sequence
+  Index keys = 0;         ///< of the longest sequence
+  Index query_heads = 0;  ///< a multiple of key_heads
+  Index key_heads = 0;    ///< heads of keys and values
+  Index query_dim = 0;    ///< head_dim of the queries
+  Index value_dim = 0;    ///< width of a value, and of the output
 };
 
 /// What a map returns to say that it copied its input as it is, and need not have been called.
@@ -92,12 +93,13 @@ concept Scheme = requires(const S& scheme, Index dim, const AttentionShape& shap
   scheme.map_key(in, token, out);
 };
 
-/// A scheme whose phi, or psi, is the identity: rows need no copy.
+/// A scheme whose phi is the identity: rows need no copy.
 template <class S, class T>
 concept KeepsQueries = requires(const S& scheme, std::span<const T> q, const Token& token,
                                 std::span<T> phi) {
   { scheme.map_query(q, token, phi) } -> std::same_as<Unchanged>;
 };
+/// A scheme whose psi is the identity.
 template <class S, class T>
 concept KeepsKeys = requires(const S& scheme, std::span<const T> k, const Token& token,
                              std::span<T> psi) {

@@ -35,6 +35,7 @@ class XPos : public Base {
       "coca::XPos: the scheme has no rope whose pairs could decay");
 
  public:
+  /// Of a scheme with a rope.
   explicit XPos(Base base, XPosOptions options = {}) : Base(std::move(base)), options_(options) {
     detail::check_positive("xpos.scale_base", options_.scale_base);
     detail::check_positive("xpos.gamma", options_.gamma);
