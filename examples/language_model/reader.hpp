@@ -13,11 +13,12 @@ namespace language_model {
 
 /// How a model reads beyond the length it was trained for.
 struct Reading {
-  std::string scaling = "none";  ///< of the rope: or linear, by what the length is beyond; ntk, dynamic-ntk
-  double factor = 4.0;           ///< of ntk and dynamic-ntk
-  std::string mask = "causal";   ///< or streaming (StreamingLLM), lambda (LM-Infinite)
-  Index length = 0;              ///< of the whole text, where it is known: scalings are for it
-  Index sinks = 4;               ///< first tokens that streaming and lambda keep
+  std::string scaling =
+      "none";           ///< of the rope: or linear, by what the length is beyond; ntk, dynamic-ntk
+  double factor = 4.0;  ///< of ntk and dynamic-ntk
+  std::string mask = "causal";  ///< or streaming (StreamingLLM), lambda (LM-Infinite)
+  Index length = 0;             ///< of the whole text, where it is known: scalings are for it
+  Index sinks = 4;              ///< first tokens that streaming and lambda keep
 };
 
 /// A model on its way through a text, keys and values of what it has read in caches, one a layer, CoCA's

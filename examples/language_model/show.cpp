@@ -73,21 +73,22 @@ void show(const Showing& showing) {
   Eigen::ThreadPool pool(showing.threads);
   const Index longest = showing.lengths.back();
   Reading reading{.scaling = showing.scaling};
-  std::printf("Trained on texts of %ld bytes; longer ones are read with %s scaling of the rope.\n\n",
-              static_cast<long>(models.front().config.trained_length), showing.scaling.c_str());
+  std::printf(
+      "Trained on texts of %ld bytes; longer ones are read with %s scaling of the rope.\n\n",
+      static_cast<long>(models.front().config.trained_length), showing.scaling.c_str());
   print_table(models, showing.lengths, "perplexity at", "%9.2f",
               [&](const Model& model, Index length) {
                 return std::exp(mean_loss(model, reading, corpus.held_out(), length, kWindows,
                                           kCounted, pool, [](long) {}));
               });
   std::printf("\n");
-  print_table(models, showing.lengths, "pass keys found at", "%8.0f%%",
-              [&](const Model& model, Index length) {
-                return 100.0 / kCases *
-                       static_cast<double>(passkeys_found(model, reading, corpus.held_out(), length,
-                                                          kDepth, kCases, showing.seed, pool,
-                                                          [](long) {}));
-              });
+  print_table(
+      models, showing.lengths, "pass keys found at", "%8.0f%%",
+      [&](const Model& model, Index length) {
+        return 100.0 / kCases *
+               static_cast<double>(passkeys_found(model, reading, corpus.held_out(), length, kDepth,
+                                                  kCases, showing.seed, pool, [](long) {}));
+      });
   reading.length = longest;
   ask_for_a_key(models, reading, corpus.held_out(), longest, showing.seed);
 
