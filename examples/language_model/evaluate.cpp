@@ -76,27 +76,30 @@ double mean_loss(const Model& model, const Reading& reading, std::span<const Byt
   return sum / static_cast<double>(windows);
 }
 
-Index passkeys_found(const Model& model, const Reading& reading, std::span<const Byte> prose,
+Found passkeys_found(const Model& model, const Reading& reading, std::span<const Byte> prose,
                      Index length, double depth, Index cases, std::uint64_t seed,
                      Eigen::ThreadPool& pool, const Progress& progress) {
-  std::atomic<Index> found{0};
+  std::atomic<Index> keys{0};
+  std::atomic<Index> right{0};
   on_all_threads(pool, cases, progress, [&](Index i) {
     std::seed_seq mixed{seed, static_cast<std::uint64_t>(i)};
     std::mt19937_64 engine(mixed);
     const Text text = Passkey(prose, static_cast<std::size_t>(length), {depth}, engine).text;
-    Reading own = reading;
-    own.length = length;
+    Reading at_length = reading;
+    at_length.length = length;
     constexpr auto symbols = static_cast<Index>(Passkey::symbols);
     const Matrix logits =
-        Reader(model, own).read(std::span<const Byte>(text).first(text.size() - 1), symbols);
+        Reader(model, at_length).read(std::span<const Byte>(text).first(text.size() - 1), symbols);
+    Index own = 0;
     for (Index n = 0; n < symbols; ++n) {
       Index likely = 0;
       logits.row(n).maxCoeff(&likely);
-      if (likely != text[text.size() - static_cast<std::size_t>(symbols - n)]) return;
+      own += likely == text[text.size() - static_cast<std::size_t>(symbols - n)] ? 1 : 0;
     }
-    ++found;
+    right += own;
+    keys += own == symbols ? 1 : 0;
   });
-  return found;
+  return {keys, right};
 }
 
 }  // namespace language_model

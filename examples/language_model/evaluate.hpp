@@ -18,9 +18,15 @@ double mean_loss(const Model& model, const Reading& reading, std::span<const Byt
                  Index length, Index windows, Index counted, Eigen::ThreadPool& pool,
                  const Progress& progress);
 
-/// How many of some pass keys, at a depth in texts of a length, a model finds: every digit must be the
-/// most likely one. The same texts for every model.
-Index passkeys_found(const Model& model, const Reading& reading, std::span<const Byte> prose,
+/// Of some pass keys, those of which every symbol is the most likely one, and the symbols that are.
+struct Found {
+  Index keys = 0;
+  Index symbols = 0;
+};
+
+/// What a model finds of so many pass keys, at a depth in texts of a length. The same texts for every
+/// model.
+Found passkeys_found(const Model& model, const Reading& reading, std::span<const Byte> prose,
                      Index length, double depth, Index cases, std::uint64_t seed,
                      Eigen::ThreadPool& pool, const Progress& progress);
 

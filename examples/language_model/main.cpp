@@ -64,10 +64,10 @@ void find_passkeys(const Question& question) {
   const Model model = load(question.model);
   const Corpus corpus(question.text);
   Eigen::ThreadPool pool(question.threads);
-  std::printf("scheme,scaling,mask,length,depth,cases,found\n");
+  std::printf("scheme,scaling,mask,length,depth,cases,found,symbols\n");
   for (const Index length : question.lengths) {
     for (const double depth : question.depths) {
-      Index found = 0;
+      Found found;
       {
         command_line::ProgressBar bar(question.cases);
         found = passkeys_found(model, question.reading, corpus.held_out(), length, depth,
@@ -75,8 +75,8 @@ void find_passkeys(const Question& question) {
                                [&](long done) { bar.show(done, "pass keys"); });
       }
       print_row(model, question, length);
-      std::printf(",%.2f,%ld,%ld\n", depth, static_cast<long>(question.cases),
-                  static_cast<long>(found));
+      std::printf(",%.2f,%ld,%ld,%ld\n", depth, static_cast<long>(question.cases),
+                  static_cast<long>(found.keys), static_cast<long>(found.symbols));
       std::fflush(stdout);
     }
   }
@@ -223,6 +223,13 @@ int main(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::Range(Index{128}, Index{1} << 24))
       ->capture_default_str();
+  const auto bytes = [&](const char* name, Index& value, const char* what) {
+    show_command.add_option(name, value, what)
+        ->check(CLI::Range(Index{128}, Index{1} << 20))
+        ->capture_default_str();
+  };
+  bytes("--asked", showing.asked, "bytes of the text with a pass key that is printed");
+  bytes("--read", showing.read, "bytes of the book that are gone on with");
   show_command.add_option("--seed", showing.seed, "of what is drawn")->capture_default_str();
   show_command.add_option("--threads", showing.threads, "threads")
       ->check(CLI::Range(1, 256))

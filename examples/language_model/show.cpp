@@ -71,7 +71,6 @@ void show(const Showing& showing) {
   for (const std::string& folder : showing.models) models.push_back(load(folder));
   const Corpus corpus(showing.text);
   Eigen::ThreadPool pool(showing.threads);
-  const Index longest = showing.lengths.back();
   Reading reading{.scaling = showing.scaling};
   std::printf(
       "Trained on texts of %ld bytes; longer ones are read with %s scaling of the rope.\n\n",
@@ -85,18 +84,20 @@ void show(const Showing& showing) {
   print_table(
       models, showing.lengths, "pass keys found at", "%8.0f%%",
       [&](const Model& model, Index length) {
-        return 100.0 / kCases *
-               static_cast<double>(passkeys_found(model, reading, corpus.held_out(), length, kDepth,
-                                                  kCases, showing.seed, pool, [](long) {}));
+        const Found found = passkeys_found(model, reading, corpus.held_out(), length, kDepth,
+                                           kCases, showing.seed, pool, [](long) {});
+        return 100.0 / kCases * static_cast<double>(found.keys);
       });
-  reading.length = longest;
-  ask_for_a_key(models, reading, corpus.held_out(), longest, showing.seed);
+  reading.length = showing.asked;
+  ask_for_a_key(models, reading, corpus.held_out(), showing.asked, showing.seed);
 
-  const auto before = corpus.held_out().first(static_cast<std::size_t>(longest));
+  constexpr Index written = 240;
+  reading.length = showing.read + written;
+  const auto before = corpus.held_out().first(static_cast<std::size_t>(showing.read));
   Reader reader(models.back(), reading);
-  const Text more = generated(reader, before, 300, 0.6, showing.seed);
+  const Text more = generated(reader, before, written, 0.4, showing.seed);
   std::printf("\n%s, after %ld bytes of the book that end with \"%s\":\n%s\n",
-              models.back().config.scheme.c_str(), static_cast<long>(longest),
+              models.back().config.scheme.c_str(), static_cast<long>(showing.read),
               printable(before.last(60)).c_str(), printable(more).c_str());
 }
 
