@@ -2,7 +2,7 @@
 # Does CoCA read beyond its training length? Trains small models that differ in the scheme alone, asks
 # them for perplexity and pass keys at growing lengths, and writes docs/experiment.md with its plots.
 # May be stopped at any time; the same command goes on where it was.
-#   scripts/experiment.sh            all of it: hours on two cores
+#   scripts/experiment.sh            all of it: some three hours on two cores
 #   scripts/experiment.sh --quick    one seed and a tenth of the steps, into build/experiment-quick, no report
 #   scripts/experiment.sh --report   the report alone, from what there is
 #   scripts/experiment.sh --ship     copies the models of the first seed to examples/language_model/models

@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench" / "report"))
-from plots import Plots, length_axis  # noqa: E402
+from plots import Plots, length_axis, ratio_axis  # noqa: E402
 from text import length_text, table  # noqa: E402
 
 SCHEMES = ["rotary", "coca-constrained", "coca-strict", "coca-slack"]
@@ -114,6 +114,7 @@ def plot(plots: Plots, name: str, results: dict, ways, label: str, log: bool) ->
             axis.set_title(WAYS[way])
             if log:
                 axis.set_yscale("log")
+                ratio_axis(axis.yaxis)
         axes[0].set_ylabel(label)
         axes[0].legend()
 
@@ -171,6 +172,7 @@ def main(folder: str, docs: str) -> None:
          [("linear", "causal"), ("none", "streaming"), ("none", "lambda")], "perplexity", True)  # fmt: skip
     plot(plots, "experiment_passkey", results.passkeys, scaled, "share of pass keys found", False)
 
+    plot(plots, "experiment_symbols", results.symbols, scaled, "share of symbols found", False)
     plot_depths(plots, "experiment_depth", results.depths, ("none", "causal"))
     plot_depths(plots, "experiment_depth_ntk", results.depths, ("dynamic-ntk", "causal"))
 
@@ -207,6 +209,7 @@ def main(folder: str, docs: str) -> None:
         "Share of keys of five symbols of which each is the most likely one, over five depths of 20 texts each; in brackets "
         "the share of symbols, of which a guess finds 0.03.",
         "![pass keys](plots/experiment_passkey.png)",
+        "![symbols of pass keys](plots/experiment_symbols.png)",
         "By length and depth, as trained and with dynamic NTK:",
         "![pass keys by depth](plots/experiment_depth.png)",
         "![pass keys by depth, dynamic NTK](plots/experiment_depth_ntk.png)",

@@ -81,13 +81,12 @@ void show(const Showing& showing) {
                                           kCounted, pool, [](long) {}));
               });
   std::printf("\n");
-  print_table(
-      models, showing.lengths, "pass keys found at", "%8.0f%%",
-      [&](const Model& model, Index length) {
-        const Found found = passkeys_found(model, reading, corpus.held_out(), length, kDepth,
-                                           kCases, showing.seed, pool, [](long) {});
-        return 100.0 / kCases * static_cast<double>(found.keys);
-      });
+  print_table(models, showing.lengths, "pass keys found at", "%8.0f%%",
+              [&](const Model& model, Index length) {
+                const Found found = passkeys_found(model, reading, corpus.held_out(), length,
+                                                   kDepth, kCases, showing.seed, pool, [](long) {});
+                return 100.0 / kCases * static_cast<double>(found.keys);
+              });
   reading.length = showing.asked;
   ask_for_a_key(models, reading, corpus.held_out(), showing.asked, showing.seed);
 
