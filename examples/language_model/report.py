@@ -181,7 +181,7 @@ def main(folder: str, docs: str) -> None:
     parts = [
         "# Does CoCA read beyond its training length?",
         "Written by `scripts/experiment.sh`, which trains the models, asks them and draws the plots; it can be stopped "
-        "and goes on. The program is [examples/language_model](../examples/language_model).",
+        "and goes on. The program is [examples/language_model](../examples/language_model/main.cpp).",
         f"Models over bytes, of {config['num_hidden_layers']} blocks as LLaMA's, {config['hidden_size']} wide, "
         f"{config['num_attention_heads']} heads of {config['head_dim']}, over embeddings of a byte and of the one before it, "
         "that differ in nothing but how a query and a key make a score. "
