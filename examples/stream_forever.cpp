@@ -1,18 +1,17 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <coca/coca.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "command_line/cli.hpp"
+#include "command_line/rounding.hpp"
 
 /// Attention over a stream without end in constant memory and time a token: a coca::RollingCache
 /// keeps the first tokens and the last ones. The stream is a book, from its start again at its end.
@@ -78,24 +77,6 @@ class Stream {
   std::string book_;
 };
 
-/// How far two results of attention over so many tokens may be apart: the error of each is that of
-/// its weights and that of its sum over tokens, of values below 1. A sum of n rounded terms is off by
-/// 8 sqrt(n) u of the sum of their sizes or less, all but surely (Higham & Mary 2019).
-double bound(Index tokens) {
-  const double u = std::numeric_limits<float>::epsilon() / 2.0;
-  const auto sum = [u](double terms) { return 8.0 * std::sqrt(terms) * u; };
-  // |score| <= sum_j t_j |q_j|^2 / sqrt(dim) <= dim / sqrt(dim), as coordinates are below 1. Its terms
-  // are rounded in about 20 operations of maps and scale, and the kernel's phi and psi are each at
-  // most sqrt(2) times as long as their products.
-  const double dim = static_cast<double>(kDim);
-  const double largest_score = std::sqrt(dim);
-  const double score = sum(dim + 20.0) * 2.0 * largest_score;
-  // A weight exp(score - max): the errors of both, of their difference and of exp.
-  const double weight = 2.0 * score + 4.0 * u * largest_score + 4.0 * u;
-  const double one = 2.0 * (weight + sum(static_cast<double>(tokens)));
-  return 2.0 * one;
-}
-
 int run(const Arguments& a, const Stream& stream) {
   const coca::CocaStrict scheme{coca::Rope({.dim = kDim})};
   const Index key_dim = scheme.key_dim(kDim);
@@ -138,7 +119,7 @@ int run(const Arguments& a, const Stream& stream) {
   Tensor expected(out.dimensions());
   coca::attention(expected, q, t(held), value(held), scheme, coca::Causal{});
   const Eigen::Tensor<float, 0, Eigen::RowMajor> difference = (out - expected).abs().maximum();
-  const double allowed = bound(static_cast<Index>(held.size()));
+  const double allowed = command_line::attention_rounding(kDim, static_cast<Index>(held.size()));
   std::printf(
       "\nThe last output and attention over the %zu tokens held: largest difference %.1e, "
       "bound %.1e\n",

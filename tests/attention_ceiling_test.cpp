@@ -136,7 +136,8 @@ TEST_CASE("decode has the same ceiling", "[ceiling]") {
       std::vector<coca::SequenceId> ids;
       for (Index b = 0; b < sizes.batch; ++b) ids.push_back(cache.add());
       cache.append(ids, c.k.view(), c.v.view());
-      const AttentionOptions options = c.options(random);
+      AttentionOptions options = c.options(random);
+      options.first_key = random.integer(0, 5000);
       const AnyMask mask = some_mask(random);
       coca::decode(c.out.view(), c.q.view(), cache, ids, DistanceCeiling{form.scheme, ceiling},
                    mask, options);

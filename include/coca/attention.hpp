@@ -40,11 +40,11 @@ void run_attention(const Tensors& tensors, const S& scheme, const M& mask,
   const AttentionShape shape = check_tensors(tensors);
   check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
-  const Sequences sequences{
-      .count = shape.batch,
-      .queries = shape.queries,
-      .keys = shape.keys,
-      .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
+  const Sequences sequences{.count = shape.batch,
+                            .queries = shape.queries,
+                            .keys = shape.keys,
+                            .first_query = options.first_query,
+                            .first_key = options.first_key};
   run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
 }
 

@@ -159,11 +159,11 @@ void run_backward(const BackwardTensors& tensors, const LseInput& lse, const S& 
         if constexpr (requires { bias.shape; }) bias = broadcast(bias);
       },
       added.bias);
-  const Sequences sequences{
-      .count = shape.batch,
-      .queries = shape.queries,
-      .keys = shape.keys,
-      .first_query = options.first_query.value_or(options.first_key + shape.keys - shape.queries)};
+  const Sequences sequences{.count = shape.batch,
+                            .queries = shape.queries,
+                            .keys = shape.keys,
+                            .first_query = options.first_query,
+                            .first_key = options.first_key};
   const double scale =
       options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
   const BackwardWidths<T> widths(tile_engine<T>(target()), shape, scheme.score_dim(shape.query_dim),

@@ -54,19 +54,17 @@ AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
 }
 
 inline void check_cached_options(const AttentionOptions& options) {
-  if (options.first_query || options.first_key != 0) {
-    reject("options.first_query or first_key", "given",
-           "none: keys of a cache begin at 0, and the last query stands where the last key does");
-  }
   if (options.query_ids.data != nullptr || options.key_ids.data != nullptr) {
-    reject("options.query_ids or key_ids", "given", "none: positions are those in the cache");
+    reject("options.query_ids or key_ids", "given", "none: a cache holds neighbours");
   }
 }
 
 inline Sequences cached_sequences(const PanelSequence* sequences, std::span<const SequenceId> ids,
-                                  Index queries) {
+                                  Index queries, const AttentionOptions& options) {
   return {.count = static_cast<Index>(ids.size()),
           .queries = queries,
+          .first_query = options.first_query,
+          .first_key = options.first_key,
           .cached = sequences,
           .ids = ids.data()};
 }
@@ -76,7 +74,7 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
                 const PanelSequence* stored, std::span<const SequenceId> ids, const S& scheme,
                 const M& mask, const AttentionOptions& options, const D& device) {
   check_view("q", q);
-  const Sequences sequences = cached_sequences(stored, ids, q.shape[1]);
+  const Sequences sequences = cached_sequences(stored, ids, q.shape[1], options);
   const AttentionShape shape = check_cached<T>(q, layout, sequences, scheme);
   const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
                         cached_operand(q, layout, sequences, layout.value_dim)};
@@ -104,7 +102,8 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
 /// - cache: a GrowingCache, PagedCache or RollingCache, with as many key heads or a divisor of it
 /// - sequences: which of the cache's, of any lengths
 ///
-/// Token n of a sequence stands at position n in the cache, the last query where the last token does.
+/// Token n of a sequence in the cache stands at position options.first_key + n, and the last query where
+/// the last token does, or the first one at options.first_query: a cache may hold a part of a sequence.
 /// Up to 60 query rows for each key head, the keys are read where they are, once for all heads of a
 /// group, and divided among threads; beyond, the kernel is that of coca::attention. The result is the
 /// same, bit for bit, on any number of threads and for any size of pages, and does not depend on the
@@ -112,8 +111,8 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
 ///
 /// Throws std::invalid_argument, naming argument, value and expectation, before anything is written:
 /// for shapes that do not fit together, the cache, the scheme or the mask, sequences that are not
-/// there, a cache of float64 with queries that are not double or the reverse, and options of
-/// positions, which follow from the cache. options.checked does not look into the cache.
+/// there, a cache of float64 with queries that are not double or the reverse, and position
+/// ids. options.checked does not look into the cache.
 template <class Out, class Q, KeyValueCache Cache, class S, class M = Causal,
           class D = Eigen::DefaultDevice>
 void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceId> sequences,
@@ -139,7 +138,7 @@ std::size_t decode_workspace_bytes(const Q& q, const Cache& cache,
   using T = Accumulator<ElementOf<Q>>;
   cache.check_sequences(sequences);
   const AnyInput queries = tensor_view(q);
-  const Sequences all = cached_sequences(cache.sequences(), sequences, queries.shape[1]);
+  const Sequences all = cached_sequences(cache.sequences(), sequences, queries.shape[1], {});
   const AttentionShape shape = check_cached<T>(queries, cache.layout(), all, scheme);
   if (!decodes(shape)) {
     return sequences_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout().key_dim,

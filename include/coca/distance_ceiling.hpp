@@ -223,10 +223,12 @@ void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceI
             const AttentionOptions& options = {}, const D& device = {}) {
   if constexpr (detail::checked_types<Out, const Q, const Q, const Q, S, M, D>()) {
     cache.check_sequences(sequences);
+    const auto to = tensor_view(out);
     const Index keys =
-        detail::longest_keys(detail::cached_sequences(cache.sequences(), sequences, 1));
+        detail::longest_keys(detail::cached_sequences(cache.sequences(), sequences, 1, {}));
+    const Index farthest = detail::farthest_key(options, to.shape[1], keys);
     detail::attend_near_and_far(
-        tensor_view(out), scheme, mask, options, keys - 1, device,
+        to, scheme, mask, options, farthest, device,
         [&](const auto& part, const auto& base, const auto& keys_of, const auto& asked) {
           decode(part, q, cache, sequences, base, keys_of, asked, device);
         });

@@ -51,6 +51,7 @@ struct Counted : coca::MaskDefaults {
   TileCounts& counts;
   Counted(M m, TileCounts& c) : mask(std::move(m)), counts(c) {}
 
+  void check(const coca::AttentionShape& shape) const { mask.check(shape); }
   coca::Coverage classify(const coca::MaskTile& tile) const {
     const coca::Coverage coverage = mask.classify(tile);
     const Index keys = tile.key_end - tile.key_begin;

@@ -85,7 +85,8 @@ class DecodeOperands : public QueryRows<Call> {
     block_ = panels_of(block);
     next_ = panels_of(next);
     if constexpr (TurnsKeys<S>) {
-      call_.scheme.rope().cos_sin(-block.base, buffers_.cosines, buffers_.sines);
+      call_.scheme.rope().cos_sin(-(this->key_offset() + block.base), buffers_.cosines,
+                                  buffers_.sines);
       turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, buffers_.turned);
       if (int8_ != nullptr) {
         int8_->scale_to_units(buffers_.turned, buffers_.panel_queries, rows_, widths_.score);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "coca/core/scalar.hpp"
 #include "coca/core/sequence_starts.hpp"
 #include "coca/kernel/panels.hpp"
@@ -25,7 +27,8 @@ struct Sequences {
   Index count = 0;
   Index queries = 0;  ///< of each, where they are not packed
   Index keys = 0;
-  Position first_query = 0;
+  std::optional<Position> first_query = std::nullopt;  ///< as in AttentionOptions, of each
+  Position first_key = 0;
   const SequenceStarts* query_starts = nullptr;  ///< null, where they are not packed
   const SequenceStarts* key_starts = nullptr;
   const PanelSequence* cached = nullptr;  ///< those of a cache; null, where there is none ...
@@ -36,17 +39,21 @@ struct Sequences {
   bool alike() const { return query_starts == nullptr && cached == nullptr; }
 
   Sequence operator()(Index s) const {
-    if (alike()) return {s, s, 0, 0, queries, keys, first_query};
-    // In all others the last query stands where the last key does.
+    if (alike()) return {s, s, 0, 0, queries, keys, query_offset(queries, keys)};
     if (cached != nullptr) {
       const PanelSequence& own = cached[ids[s]];
-      return {s, s, 0, 0, queries, own.tokens(), own.tokens() - queries, &own};
+      return {s, s, 0, 0, queries, own.tokens(), query_offset(queries, own.tokens()), &own};
     }
     const Index query = (*query_starts)[s];
     const Index key = (*key_starts)[s];
     const Index own_queries = (*query_starts)[s + 1] - query;
     const Index own_keys = (*key_starts)[s + 1] - key;
-    return {s, 0, query, key, own_queries, own_keys, own_keys - own_queries};
+    return {s, 0, query, key, own_queries, own_keys, query_offset(own_queries, own_keys)};
+  }
+
+ private:
+  Position query_offset(Index own_queries, Index own_keys) const {
+    return first_query.value_or(first_key + own_keys - own_queries);
   }
 };
 

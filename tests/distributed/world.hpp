@@ -1,0 +1,20 @@
+#pragma once
+
+#include <mpi.h>
+
+#include "coca/distributed/communicator.hpp"
+
+namespace test {
+
+/// All ranks of this run, from the first use to the end of the program.
+inline const coca::distributed::Communicator& world() {
+  struct Mpi {
+    Mpi() { MPI_Init(nullptr, nullptr); }
+    ~Mpi() { MPI_Finalize(); }
+  };
+  static const Mpi mpi;
+  static const coca::distributed::Communicator ranks(MPI_COMM_WORLD);
+  return ranks;
+}
+
+}  // namespace test
