@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "coca/extern.hpp"
@@ -140,4 +141,23 @@ TEST_CASE("a mask's place beyond 2^31", "[mask]") {
   CHECK(mask.classify(tile(kFar + 5)) == coca::Coverage::full);
   CHECK_FALSE(mask.visible(coca::Site{.query_index = 2, .key_index = kFar + 4}));
   CHECK(mask.classify(tile(kFar + 4)) == coca::Coverage::empty);
+}
+
+TEST_CASE("rounding grows with the blocks of keys, not with the keys", "[attention]") {
+  // Equal terms round the same way each time, so that a plain sum of so many is off by 1e-3.
+  constexpr Index keys = 1 << 17, width = 20;
+  const float number = 0.1F, zero = 0.0F;
+  const TensorView<const float> k(&zero, {1, keys, 1, kDim}, {0, 0, 0, 0});
+  const TensorView<const float> v(&number, {1, keys, 1, width}, {0, 0, 0, 0});
+  // Higham 2002, section 4.2: n terms are off by at most n - 1 roundings, whatever they are.
+  constexpr Index block = coca::detail::kTileKeys;
+  constexpr double bound = static_cast<double>(block + keys / block) * 0x1p-24;
+  for (const Index queries : {1, 9}) {  // few rows, and packed ones
+    Tensor<float> q({1, queries, 1, kDim}), out({1, queries, 1, width});
+    q.fill([] { return 0.0; });
+    coca::attention(out.view(), q.view(), k, v, coca::Dot{});
+    for (const float x : out.storage()) {
+      CHECK(std::fabs(static_cast<double>(x) / static_cast<double>(number) - 1.0) <= bound);
+    }
+  }
 }
