@@ -95,7 +95,8 @@ distributed::Traffic run_rank_decode(const TensorView<Out>& out, const TensorVie
                                      std::span<const distributed::CachedRun> runs,
                                      std::span<const Position> first_queries,
                                      const distributed::Communicator& ranks, const S& scheme,
-                                     const M& mask, AttentionOptions options, const D& device) {
+                                     const M& mask, const AttentionOptions& options,
+                                     const D& device) {
   check_view("q", q);
   const Sequences entries{.count = q.shape[0], .queries = q.shape[1]};
   const AttentionShape shape = check_cached<T>(q, cache.layout(), entries, scheme);
@@ -121,7 +122,9 @@ distributed::Traffic run_rank_decode(const TensorView<Out>& out, const TensorVie
   const auto take = [&](Carver& carver, const AttentionShape& sizes) {
     return carver.take<T>(PartialResult<T>::size(sizes));
   };
-  take(measure, shape), take(measure, shape), take(measure, one);
+  take(measure, shape);
+  take(measure, shape);
+  take(measure, one);
   Carver carver(rank_arena().reserve(measure.bytes()));
   const PartialResult<T> own(take(carver, shape), shape);
   const PartialResult<T> other(take(carver, shape), shape);
@@ -182,8 +185,8 @@ namespace distributed {
 /// The same bits from call to call for the same runs on as many ranks.
 ///
 /// Returns what this rank sent. Throws std::invalid_argument as coca::decode does, and for runs and
-/// first_queries that do not fit q, before anything is written or sent; std::runtime_error for errors of MPI (see
-/// Communicator).
+/// first_queries that do not fit q, before anything is written or sent; std::runtime_error for errors
+/// of MPI (see Communicator).
 template <class Out, class Q, KeyValueCache Cache, class S, class M = Causal,
           class D = Eigen::DefaultDevice>
 Traffic decode(Out&& out, const Q& q, const Cache& cache, std::span<const CachedRun> runs,

@@ -226,8 +226,8 @@ namespace distributed {
 /// and v. Memory for two blocks of keys and values and for 4096 rows is kept by the calling thread.
 ///
 /// Returns what this rank sent. Throws std::invalid_argument, as coca::attention does and for tensors
-/// that do not fit the shards or shards that do not fit the communicator, before anything is written or sent;
-/// std::runtime_error for errors of MPI (see Communicator).
+/// that do not fit the shards or shards that do not fit the communicator, before anything is written or
+/// sent; std::runtime_error for errors of MPI (see Communicator).
 template <class Out, class Q, class K, class V, class S, class M = Full,
           class D = Eigen::DefaultDevice>
 Traffic ring_attention(Out&& out, const Q& q, const K& k, const V& v, const Shards& shards,
