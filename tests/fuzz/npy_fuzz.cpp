@@ -1,31 +1,12 @@
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
-#include <string>
 
 #include "command_line/npy.hpp"
+#include "fuzz/file.hpp"
 
 /// The reader of .npy files under any file: it gives an array as large as its shape says, or throws
 /// FileError.
-
-// A forged header may ask for more memory than there is. There the sanitizer's operator new would end
-// the program, where the system's throws.
-constexpr std::size_t kMostBytes = std::size_t{1} << 28;
-void* operator new(std::size_t bytes) {
-  void* memory = bytes > kMostBytes ? nullptr : ::operator new(bytes, std::nothrow);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void* operator new[](std::size_t bytes) {
-  void* memory = bytes > kMostBytes ? nullptr : ::operator new[](bytes, std::nothrow);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
 namespace {
 
 using command_line::Array;
@@ -61,10 +42,9 @@ void look_at(const Array& array) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const int file = memfd_create("npy", 0);
-  if (file < 0 || write(file, data, size) != static_cast<ssize_t>(size)) std::abort();
+  const fuzz::File file(data, size);
   try {
-    const Array array = command_line::read_npy("/proc/self/fd/" + std::to_string(file));
+    const Array array = command_line::read_npy(file.path());
     std::size_t expected = element_bytes(array.dtype);
     for (const coca::Index extent : array.shape) expected *= static_cast<std::size_t>(extent);
     if (array.bytes.size() != expected) {
@@ -78,6 +58,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     look_at<bool>(array);
   } catch (const command_line::FileError&) {
   }
-  close(file);
   return 0;
 }
