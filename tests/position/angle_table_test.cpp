@@ -54,6 +54,32 @@ TEST_CASE("angles are exact at every position", "[position]") {
   }
 }
 
+TEST_CASE("what a thread keeps of its last angles is not taken for others", "[position]") {
+  // Widths of one piece, of two that share what is kept, and of more than are kept.
+  for (const coca::Index dim : {32, 96, 160, 1200}) {
+    const AngleTable slow(coca::rotary_frequencies(dim, 1e6));
+    const AngleTable fast(coca::rotary_frequencies(dim, 1e4));
+    test::Random random(31);
+    for (int i = 0; i < 2000; ++i) {
+      const AngleTable& table = random.integer(0, 1) == 0 ? slow : fast;
+      const Position n = random.integer(-1, 1) * 300;
+      const coca::Index pieces = (dim / 2 + AngleTable::chunk - 1) / AngleTable::chunk;
+      const coca::Index first = random.integer(0, pieces - 1) * AngleTable::chunk;
+      const coca::Index count = random.integer(1, dim / 2 - first);
+      const double factor = random.integer(0, 1) == 0 ? 1.0 : 0.5;
+      std::vector<float> c(static_cast<std::size_t>(count + AngleTable::chunk)), s(c.size());
+      table.cos_sin(n, first, count, c.data(), s.data(), factor);
+      for (coca::Index j = 0; j < count; ++j) {
+        const double frequency = table.frequencies()[static_cast<std::size_t>(first + j)];
+        const double angle = static_cast<double>(n) * frequency;
+        const auto at = static_cast<std::size_t>(j);
+        REQUIRE(std::fabs(c[at] - factor * std::cos(angle)) <= 0x1.001p-25);
+        REQUIRE(std::fabs(s[at] - factor * std::sin(angle)) <= 0x1.001p-25);
+      }
+    }
+  }
+}
+
 TEST_CASE("at ten million tokens float angles would be far off", "[position]") {
   // What the table is for: the same angle computed in float.
   const float angle = 10'000'000.0F * 0.749894209F;  // theta_2 of a 128-wide head

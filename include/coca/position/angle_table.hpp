@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -48,37 +50,22 @@ class AngleTable {
   static constexpr Index chunk = 16;
 
   /// Writes the cos and sin of n * frequency[first + i] for i < count, times a factor, up to a whole
-  /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. Beyond position 2^28, rotations are
-  /// computed rather than looked up. Not inlined: one copy serves all schemes.
+  /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. Beyond position
+  /// 2^28, rotations are computed rather than looked up. What a thread asked for last is kept for it:
+  /// heads that share a position ask one after another. Not inlined: one copy serves all schemes.
   template <Real T>
   [[gnu::noinline]] void cos_sin(Position n, Index first, Index count, T* cosines, T* sines,
                                  double factor = 1.0) const {
-    const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
-    const double sine_factor = n < 0 ? -factor : factor;
-    if (size >= kRadix * kRadix * kTopRows) {
-      for (Index i = 0; i < count; ++i) {
-        const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
-        cosines[i] = static_cast<T>(factor * c);
-        sines[i] = static_cast<T>(sine_factor * s);
-      }
-      return;
+    if (count > Kept<T>::most) return compute(n, first, count, cosines, sines, factor);
+    static thread_local Kept<T> kept[4];
+    Kept<T>& last = kept[static_cast<std::size_t>(first / Kept<T>::most) % 4];
+    if (!last.has(number_, n, first, count, factor)) {
+      compute(n, first, count, last.cosines, last.sines, factor);
+      last.set(number_, n, first, count, factor);
     }
-    // Rows of the digits; null: this digit and those above it are 0.
-    const double* low = row(0, size % kRadix);
-    const double* mid = size >= kRadix ? row(1, size / kRadix % kRadix) : nullptr;
-    const double* top = size >= kRadix * kRadix ? row(2, size / (kRadix * kRadix)) : nullptr;
-    detail::on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index i = 0; i < count; i += chunk) {
-            Rotations rotations(low, first + i);
-            if (mid != nullptr) rotations.turn(mid, first + i);
-            if (top != nullptr) rotations.turn(top, first + i);
-            for (Index l = 0; l < chunk; ++l) {
-              cosines[i + l] = static_cast<T>(factor * rotations.cosines[l]);
-              sines[i + l] = static_cast<T>(sine_factor * rotations.sines[l]);
-            }
-          }
-        });
+    const Index whole = (count + chunk - 1) / chunk * chunk;
+    std::copy_n(last.cosines, whole, cosines);
+    std::copy_n(last.sines, whole, sines);
   }
 
   /// Bytes of table made so far.
@@ -104,7 +91,73 @@ class AngleTable {
         cosines[l] = c;
       }
     }
+    /// Through numbers of its own: loops that write where others read do not become vector code.
+    template <Real T>
+    [[gnu::always_inline]] void store(double factor, double sine_factor, T* c, T* s) const {
+      T scaled_cosines[chunk], scaled_sines[chunk];
+      for (Index l = 0; l < chunk; ++l) scaled_cosines[l] = static_cast<T>(factor * cosines[l]);
+      for (Index l = 0; l < chunk; ++l) scaled_sines[l] = static_cast<T>(sine_factor * sines[l]);
+      for (Index l = 0; l < chunk; ++l) c[l] = scaled_cosines[l];
+      for (Index l = 0; l < chunk; ++l) s[l] = scaled_sines[l];
+    }
   };
+
+  /// Rotations asked for, and who asked for what.
+  template <Real T>
+  struct Kept {
+    static constexpr Index most = 64;
+    alignas(64) T cosines[most];
+    alignas(64) T sines[most];
+    std::uint64_t table = 0;  ///< 0: none
+    Position n = 0;
+    Index first = 0;
+    Index count = 0;
+    double factor = 0.0;
+
+    bool has(std::uint64_t number, Position at, Index begin, Index wanted, double times) const {
+      return table == number && n == at && first == begin && count >= wanted && factor == times;
+    }
+    void set(std::uint64_t number, Position at, Index begin, Index made, double times) {
+      table = number;
+      n = at;
+      first = begin;
+      count = made;
+      factor = times;
+    }
+  };
+
+  template <Real T>
+  void compute(Position n, Index first, Index count, T* cosines, T* sines, double factor) const {
+    const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
+    const double sine_factor = n < 0 ? -factor : factor;
+    if (size >= kRadix * kRadix * kTopRows) {
+      for (Index i = 0; i < count; ++i) {
+        const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
+        cosines[i] = static_cast<T>(factor * c);
+        sines[i] = static_cast<T>(sine_factor * s);
+      }
+      return;
+    }
+    // Rows of the digits; null: this digit and those above it are 0.
+    const double* low = row(0, size % kRadix);
+    const double* mid = size >= kRadix ? row(1, size / kRadix % kRadix) : nullptr;
+    const double* top = size >= kRadix * kRadix ? row(2, size / (kRadix * kRadix)) : nullptr;
+    detail::on_target(
+        target(), [&]() __attribute__((always_inline)) {
+          for (Index i = 0; i < count; i += chunk) {
+            Rotations rotations(low, first + i);
+            if (mid != nullptr) rotations.turn(mid, first + i);
+            if (top != nullptr) rotations.turn(top, first + i);
+            rotations.store(factor, sine_factor, cosines + i, sines + i);
+          }
+        });
+  }
+
+  /// Of each table another one, from 1 on; an address may come back.
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
 
   static constexpr std::uint64_t kRadix = 256;
   static constexpr std::uint64_t kTopRows = 4096;
@@ -144,6 +197,7 @@ class AngleTable {
   }
 
   std::vector<double> frequencies_;
+  std::uint64_t number_ = next_number();
   mutable std::mutex growth_;
   mutable std::vector<std::unique_ptr<double[]>> storage_;
   mutable std::array<std::atomic<const double*>, 2 * kRadix + kTopRows> rows_{};
