@@ -358,6 +358,21 @@ TEST_CASE("errors of the gradients' front door", "[backward]") {
     CHECK(message(coca::TensorView<float>(nullptr, call.dq.view().shape), call.dk.view()) ==
           "coca: dq is a null pointer of shape [2, 6, 4, 8], expected memory behind it");
   }
+  SECTION("what options ask for, in the memory of others") {
+    call.options.sinks = coca::View<const float, 1>(numbers.data(), {4});
+    call.more.sinks = coca::View<float, 1>(numbers.data() + 3, {4});
+    CHECK(call.error() ==
+          "coca: more.sinks is in the same memory as options.sinks, expected memory of its own");
+    call.more.sinks = coca::View<float, 1>(numbers.data() + 4, {4});
+    CHECK(call.error() == "no error");
+    call.more.bias = coca::View<float, 4>(numbers.data() + 7, {1, 1, 1, 10});
+    CHECK(call.error() ==
+          "coca: more.sinks is in the same memory as more.bias, expected memory of its own");
+    call.more.bias = coca::View<float, 4>(numbers.data() + 8, {1, 1, 1, 10});
+    call.options.workspace = std::as_writable_bytes(std::span(numbers)).subspan(4 * 17);
+    CHECK(call.error() ==
+          "coca: options.workspace is in the same memory as more.bias, expected memory of its own");
+  }
   SECTION("work memory") {
     std::vector<std::byte> memory(1000);
     call.options.workspace = memory;

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 
 #include "coca/extern.hpp"
 #include "support/catch.hpp"
@@ -129,6 +130,27 @@ TEST_CASE("options out of range", "[errors]") {
     CHECK(call.error() ==
           "coca: options.lse is of shape [2, 6, 4], expected [2, 4, 6] = [batch, heads of q, "
           "sequence]");
+  }
+  SECTION("results and work memory in the memory of what options bring") {
+    call.options.sinks = coca::View<const float, 1>(call.out.data() + 5, {4});
+    CHECK(call.error() ==
+          "coca: out is in the same memory as options.sinks, expected memory of its own");
+    lse = Eigen::Tensor<float, 3, Eigen::RowMajor>(2, 4, 6);
+    call.options.lse = coca::view(lse);
+    call.options.sinks = coca::View<const float, 1>(lse.data() + 44, {4});
+    CHECK(call.error() ==
+          "coca: options.lse is in the same memory as options.sinks, expected memory of its own");
+    call.options.sinks = {};
+    call.options.workspace = std::as_writable_bytes(std::span(lse.data(), 48));
+    CHECK(call.error() ==
+          "coca: options.workspace is in the same memory as options.lse, expected memory of its "
+          "own");
+    call.options.lse = {};
+    call.options.query_ids = {ids.data(), {1, 6}};
+    call.options.workspace = std::as_writable_bytes(std::span(ids));
+    CHECK(call.error() ==
+          "coca: options.workspace is in the same memory as options.query_ids, expected memory of "
+          "its own");
   }
   SECTION("query ids") {
     call.options.query_ids = {ids.data(), {1, 5}};

@@ -49,7 +49,7 @@ void for_each_given(const MoreGradients& more, const Visit& visit) {
 /// That an output is not where an input, or another output, is.
 template <class X>
 void check_apart_from_all(std::string_view name, const X& x, const BackwardTensors& tensors,
-                          const LseInput& lse) {
+                          const LseInput& lse, const AttentionOptions& options) {
   const auto apart = [&](std::string_view other_name, const auto& other) {
     if (name != other_name) check_apart(name, x, other_name, other);
   };
@@ -62,10 +62,11 @@ void check_apart_from_all(std::string_view name, const X& x, const BackwardTenso
   apart("dk", tensors.dk);
   apart("dv", tensors.dv);
   std::visit([&](const auto& view) { apart("lse", view); }, lse);
+  check_apart_from_options(name, x, options);
 }
 
 inline void check_gradients(const BackwardTensors& tensors, const LseInput& lse,
-                            const AttentionShape& shape) {
+                            const AttentionOptions& options, const AttentionShape& shape) {
   check_view("out", tensors.out);
   check_view("dout", tensors.dout);
   const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
@@ -84,7 +85,7 @@ inline void check_gradients(const BackwardTensors& tensors, const LseInput& lse,
                           const AnyInput& operand) {
     check_output(name, x);
     check_same_shape(name, x.shape, of, operand.shape);
-    check_apart_from_all(name, x, tensors, lse);
+    check_apart_from_all(name, x, tensors, lse, options);
   };
   output("dq", tensors.dq, "q", tensors.q);
   output("dk", tensors.dk, "k", tensors.k);
@@ -95,9 +96,14 @@ inline void check_more(const MoreGradients& more, const AttentionOptions& option
                        const AttentionShape& shape, const BackwardTensors& tensors,
                        const LseInput& lse) {
   const std::array<Index, 4> pairs{shape.batch, shape.query_heads, shape.queries, shape.keys};
+  const auto workspace = workspace_view(options);
   for_each_given(more, [&](std::string_view name, const auto& x) {
     check_output(name, x);
-    check_apart_from_all(name, x, tensors, lse);
+    check_apart_from_all(name, x, tensors, lse, options);
+    check_apart("options.workspace", workspace, name, x);
+    for_each_given(more, [&](std::string_view other_name, const auto& other) {
+      if (name != other_name) check_apart(name, x, other_name, other);
+    });
     if constexpr (std::tuple_size_v<decltype(x.shape)> == 1) {
       if (std::holds_alternative<std::monostate>(options.sinks)) {
         reject(name, "given", "none, as there are no options.sinks");
@@ -111,7 +117,7 @@ inline void check_more(const MoreGradients& more, const AttentionOptions& option
       }
     }
   });
-  check_apart_from_all("options.workspace", workspace_view(options), tensors, lse);
+  check_apart_from_all("options.workspace", workspace, tensors, lse, options);
 }
 
 /// Strides of 0 where one number stands for all.
@@ -146,7 +152,7 @@ void run_backward(const BackwardTensors& tensors, const LseInput& lse, const S& 
   check_view("k", tensors.k);
   check_view("v", tensors.v);
   const AttentionShape shape = check_inputs(tensors.q, tensors.k, tensors.v);
-  check_gradients(tensors, lse, shape);
+  check_gradients(tensors, lse, options, shape);
   check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
   check_inputs_of_options(options, shape);

@@ -197,6 +197,18 @@ inline void check_inputs_of_options(const AttentionOptions& options, const Atten
   TokenPositions{0, options.key_ids}.check("options.key_ids", shape.batch, shape.keys);
 }
 
+/// That memory to be written lies apart from what the options bring to be read.
+template <class X>
+void check_apart_from_options(std::string_view name, const X& x, const AttentionOptions& options) {
+  std::visit(
+      [&](const auto& sinks) {
+        if constexpr (requires { sinks.shape; }) check_apart(name, x, "options.sinks", sinks);
+      },
+      options.sinks);
+  check_apart(name, x, "options.query_ids", options.query_ids);
+  check_apart(name, x, "options.key_ids", options.key_ids);
+}
+
 inline View<std::byte, 1> workspace_view(const AttentionOptions& options) {
   return {options.workspace.data(), {static_cast<Index>(options.workspace.size())}};
 }
@@ -204,6 +216,8 @@ inline View<std::byte, 1> workspace_view(const AttentionOptions& options) {
 inline void check_options(const AttentionOptions& options, const AttentionShape& shape,
                           const Tensors& tensors) {
   check_inputs_of_options(options, shape);
+  check_apart_from_options("out", tensors.out, options);
+  const auto workspace = workspace_view(options);
   std::visit(
       [&](const auto& lse) {
         if constexpr (requires { lse.shape; }) {
@@ -214,10 +228,13 @@ inline void check_options(const AttentionOptions& options, const AttentionShape&
                    list_text(wanted) + " = [batch, heads of q, sequence]");
           }
           check_apart_from_tensors("options.lse", lse, tensors);
+          check_apart_from_options("options.lse", lse, options);
+          check_apart("options.workspace", workspace, "options.lse", lse);
         }
       },
       options.lse);
-  check_apart_from_tensors("options.workspace", workspace_view(options), tensors);
+  check_apart_from_tensors("options.workspace", workspace, tensors);
+  check_apart_from_options("options.workspace", workspace, options);
 }
 
 /// Checked mode: no key operand the scheme forbids.
