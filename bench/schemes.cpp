@@ -28,8 +28,8 @@ void rotate_then_attend(benchmark::State& state, const coca::Rope& rope, const b
   bench::measure_pair(
       state,
       [&] {
-        coca::rotate(turned.q, problem.q, rope);
-        coca::rotate(turned.k, problem.k, rope);
+        coca::rotate(turned.q, problem.q, rope, {}, pool.device());
+        coca::rotate(turned.k, problem.k, rope, {}, pool.device());
         turned.attend(coca::Dot{}, pool.device());
       },
       [&] { problem.attend(coca::Rotary{rope}, pool.device()); });

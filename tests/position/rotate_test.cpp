@@ -1,3 +1,4 @@
+#define EIGEN_USE_THREADS
 #include "coca/position/rotate.hpp"
 
 #include <cmath>
@@ -46,6 +47,30 @@ TEST_CASE("rotating a tensor, also at position 10,000,000", "[position]") {
   rotates_like_the_reference<double>(32);
   rotates_like_the_reference<Eigen::bfloat16>(33);
   rotates_like_the_reference<Eigen::half>(34);
+}
+
+TEST_CASE("rotating a tensor on several threads, of any strides", "[position]") {
+  const coca::Rope rope({.dim = 40});
+  Random random(35);
+  Tensor<float> x({2, 150, 3, 40}, random);
+  x.fill([&] { return random.uniform(); });
+  Eigen::Tensor<float, 4, Eigen::RowMajor> one(2, 150, 3, 40), many(2, 150, 3, 40);
+  coca::rotate(one, x.view(), rope);
+  Eigen::ThreadPool pool(3);
+  coca::rotate(many, x.view(), rope, {}, Eigen::ThreadPoolDevice(&pool, 3));
+  const Eigen::Tensor<bool, 0, Eigen::RowMajor> same = (one == many).all();
+  CHECK(same());
+  // Elements apart from each other, in place.
+  Eigen::Tensor<float, 4, Eigen::ColMajor> apart(2, 150, 3, 40);
+  for (Index b = 0; b < 2; ++b)
+    for (Index n = 0; n < 150; ++n)
+      for (Index h = 0; h < 3; ++h)
+        for (Index i = 0; i < 40; ++i) apart(b, n, h, i) = x.view()(b, n, h, i);
+  coca::rotate(apart, rope);
+  for (Index b = 0; b < 2; ++b)
+    for (Index n = 0; n < 150; ++n)
+      for (Index h = 0; h < 3; ++h)
+        for (Index i = 0; i < 40; ++i) REQUIRE(apart(b, n, h, i) == one(b, n, h, i));
 }
 
 TEST_CASE("rotation by position ids", "[position]") {
