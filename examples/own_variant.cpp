@@ -86,7 +86,8 @@ float error_of(const Matrix& out, const Matrix& q, const Matrix& k, const Matrix
 }
 
 int main() {
-  const Matrix q = Matrix::Random(200, 16), k = Matrix::Random(200, 16), v = Matrix::Random(200, 16);
+  const Matrix q = Matrix::Random(200, 16), k = Matrix::Random(200, 16),
+               v = Matrix::Random(200, 16);
   Matrix out(200, 16);
   Eigen::Tensor<float, 3> lse(1, 1, 200);
   const coca::WithLogits scheme(Cosine{}, LogDecay{});
@@ -107,6 +108,7 @@ int main() {
   };
   const double slope = dk.cast<double>().cwiseProduct(along.cast<double>()).sum();
   const double measured = (loss(0.01F) - loss(-0.01F)) / 0.02;
-  std::printf("slope along a direction of k: %.4f by the gradient, %.4f measured\n", slope, measured);
+  std::printf("slope along a direction of k: %.4f by the gradient, %.4f measured\n", slope,
+              measured);
   return error < 1e-5F && std::abs(slope - measured) < 0.01 * std::abs(slope) ? 0 : 1;
 }

@@ -146,22 +146,22 @@ class MultiRope {
   /// As those of Rope.
   template <Real T, class F>
   void map_pairs(const Place& at, const T* from, T* to, const F& f) const {
-    rope_.map_pairs_by(angles_of<T>(at), from, to, f);
+    rope_.pairs().map_pairs(angles_of<T>(at), from, to, f);
   }
   /// As those of Rope.
   template <Real T, class F>
   void map_halves(const Place& at, const T* from, T* to, const F& f) const {
-    rope_.map_halves_by(angles_of<T>(at), from, to, f);
+    rope_.pairs().map_halves(angles_of<T>(at), from, to, f);
   }
   /// As those of Rope.
   template <Real T, class F>
   void zip_pairs(const Place& at, const T* from, const T* with, T* to, const F& f) const {
-    rope_.zip_pairs_by(angles_of<T>(at), from, with, to, f);
+    rope_.pairs().zip_pairs(angles_of<T>(at), from, with, to, f);
   }
   /// As those of Rope.
   template <Real T, class F>
   void fold_pairs(const Place& at, const T* from, T* to, const F& f) const {
-    rope_.fold_pairs_by(angles_of<T>(at), from, to, f);
+    rope_.pairs().fold_pairs(angles_of<T>(at), from, to, f);
   }
 
  private:

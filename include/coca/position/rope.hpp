@@ -13,23 +13,11 @@
 #include "coca/position/angle_table.hpp"
 #include "coca/position/frequencies.hpp"
 #include "coca/position/panel_angles.hpp"
+#include "coca/position/rotary_pairs.hpp"
 #include "coca/position/scaling.hpp"
 
-/// Rotary position embedding: which coordinates pair up, and by which angle a pair turns.
+/// Rotary position embedding: by which angle each pair of coordinates turns.
 namespace coca::inline v0 {
-
-/// Which two coordinates form pair j of a head.
-enum class RopeLayout {
-  half_split,   ///< (x_j, x_{j + rotary_dim/2}), the "NeoX" layout of LLaMA and Qwen checkpoints
-  interleaved,  ///< (x_{2j}, x_{2j+1}), the "GPT-J" layout of the RoPE paper
-};
-
-/// (a, b) -> (x, y), turned by an angle (Su et al. 2021, equation 15).
-template <Real T>
-[[gnu::always_inline]] inline void turn_pair(T a, T b, T cosine, T sine, T& x, T& y) {
-  x = a * cosine - b * sine;
-  y = b * cosine + a * sine;
-}
 
 /// What a Rope is made from.
 struct RopeOptions {
@@ -55,9 +43,8 @@ class Rope {
  public:
   /// Computes the frequencies; angles are tabled as they are asked for.
   explicit Rope(RopeOptions options)
-      : dim_(options.dim),
-        rotary_dim_(options.rotary_dim == 0 ? options.dim : options.rotary_dim),
-        layout_(options.layout) {
+      : pairs_(options.dim, options.rotary_dim == 0 ? options.dim : options.rotary_dim,
+               options.layout) {
     check(options);
     RotaryFrequencies frequencies = scaled(options);
     check(frequencies);
@@ -81,7 +68,7 @@ class Rope {
 
   /// The rope that has this one's rotation of position 0 everywhere.
   Rope still() const {
-    RopeOptions options{.dim = dim_, .rotary_dim = rotary_dim_, .layout = layout_};
+    RopeOptions options{.dim = dim(), .rotary_dim = rotary_dim(), .layout = layout()};
     options.scaling = [factor = attention_factor_](const RopeBase& base) {
       return RotaryFrequencies{std::vector<double>(static_cast<std::size_t>(base.rotary_dim / 2)),
                                factor};
@@ -90,11 +77,11 @@ class Rope {
   }
 
   /// head_dim of the queries.
-  Index dim() const { return dim_; }
+  Index dim() const { return pairs_.dim(); }
   /// Leading coordinates that turn.
-  Index rotary_dim() const { return rotary_dim_; }
+  Index rotary_dim() const { return pairs_.rotary_dim(); }
   /// How coordinates pair up.
-  RopeLayout layout() const { return layout_; }
+  RopeLayout layout() const { return pairs_.layout(); }
   /// Radians per token, one a turning pair.
   std::span<const double> inv_freq() const { return table_->frequencies(); }
   /// Factor on every cosine and sine, so that scores of turning pairs are multiplied by its square.
@@ -103,20 +90,17 @@ class Rope {
   const AngleTable& table() const { return *table_; }
 
   /// The coordinates of pair j < dim/2.
-  std::pair<Index, Index> pair(Index j) const {
-    if (layout_ == RopeLayout::interleaved) return {2 * j, 2 * j + 1};
-    const Index turning = rotary_dim_ / 2;
-    if (j < turning) return {j, j + turning};
-    const Index first = rotary_dim_ + (j - turning);
-    return {first, first + (dim_ - rotary_dim_) / 2};
-  }
+  std::pair<Index, Index> pair(Index j) const { return pairs_.members(j); }
 
   /// From the coordinates of a pair to those of the next one.
-  Index pair_step() const { return layout_ == RopeLayout::interleaved ? 2 : 1; }
+  Index pair_step() const { return pairs_.step(); }
+
+  /// How coordinates pair up, and loops over the pairs.
+  const RotaryPairs& pairs() const { return pairs_; }
 
   /// Throws std::invalid_argument unless it turns queries this wide, of so many sequences.
   void check(Index query_dim, Index /*sequences*/) const {
-    detail::require_equal("head_dim of q", query_dim, dim_, "rope.dim");
+    detail::require_equal("head_dim of q", query_dim, dim(), "rope.dim");
   }
 
   /// Whether the angle between two tokens follows from the difference of their positions.
@@ -130,41 +114,12 @@ class Rope {
   /// the members x and y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class F>
   [[gnu::always_inline]] void map_pairs(Position n, const T* from, T* to, const F& f) const {
-    map_pairs_by(angles_of<T>(n), from, to, f);
+    pairs_.map_pairs(angles_of<T>(n), from, to, f);
   }
   /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
   template <Real T, class F>
   [[gnu::always_inline]] void map_halves(Position n, const T* from, T* to, const F& f) const {
-    map_halves_by(angles_of<T>(n), from, to, f);
-  }
-
-  /// The same with angles from elsewhere: angles(begin, count, cosines, sines) gives those of some
-  /// pairs that turn, up to a multiple of 16 of them.
-  template <Real T, class Angles, class F>
-  [[gnu::always_inline]] void map_pairs_by(const Angles& angles, const T* from, T* to,
-                                           const F& f) const {
-    for_each_piece<T>(
-        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
-          const T* a = from + pairs.first;
-          const T* b = from + pairs.second;
-          pairs.write(
-              to, [&](Index i, Index at, T & x, T & y) __attribute__((always_inline)) {
-                f(a[at], b[at], pairs.cosines[i], pairs.sines[i], x, y);
-              });
-        });
-  }
-  /// map_halves with angles from elsewhere.
-  template <Real T, class Angles, class F>
-  [[gnu::always_inline]] void map_halves_by(const Angles& angles, const T* from, T* to,
-                                            const F& f) const {
-    for_each_piece<T>(
-        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
-          const T* t = from + pairs.number;
-          pairs.write(
-              to, [&](Index i, Index, T & x, T & y) __attribute__((always_inline)) {
-                f(t[i], pairs.cosines[i], pairs.sines[i], x, y);
-              });
-        });
+    pairs_.map_halves(angles_of<T>(n), from, to, f);
   }
 
   /// The way back from map_pairs: f(a, b, u, v, cos, sin, x, y) for every pair, with u and v the pair's
@@ -172,44 +127,13 @@ class Rope {
   template <Real T, class F>
   [[gnu::always_inline]] void zip_pairs(Position n, const T* from, const T* with, T* to,
                                         const F& f) const {
-    zip_pairs_by(angles_of<T>(n), from, with, to, f);
+    pairs_.zip_pairs(angles_of<T>(n), from, with, to, f);
   }
   /// The way back from map_halves: to[j] = f(a, b, cos, sin), one number a pair.
   template <Real T, class F>
   [[gnu::always_inline]] void fold_pairs(Position n, const T* from, T* to, const F& f) const {
-    fold_pairs_by(angles_of<T>(n), from, to, f);
+    pairs_.fold_pairs(angles_of<T>(n), from, to, f);
   }
-  /// zip_pairs with angles from elsewhere.
-  template <Real T, class Angles, class F>
-  [[gnu::always_inline]] void zip_pairs_by(const Angles& angles, const T* from, const T* with,
-                                           T* to, const F& f) const {
-    for_each_piece<T>(
-        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
-          const Index second = pairs.second - pairs.first;
-          const T* a = from + pairs.first;
-          const T* u = with + pairs.first;
-          pairs.write(
-              to, [&](Index i, Index at, T & x, T & y) __attribute__((always_inline)) {
-                f(a[at], a[at + second], u[at], u[at + second], pairs.cosines[i], pairs.sines[i], x,
-                  y);
-              });
-        });
-  }
-  /// fold_pairs with angles from elsewhere.
-  template <Real T, class Angles, class F>
-  [[gnu::always_inline]] void fold_pairs_by(const Angles& angles, const T* from, T* to,
-                                            const F& f) const {
-    for_each_piece<T>(
-        angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
-          const T* a = from + pairs.first;
-          const T* b = from + pairs.second;
-          for (Index i = 0; i < pairs.count; ++i) {
-            to[pairs.number + i] =
-                f(a[i * pairs.step], b[i * pairs.step], pairs.cosines[i], pairs.sines[i]);
-          }
-        });
-  }
-
   /// cos and sin of n * theta_j, times the attention factor, for `count` turning pairs from `begin` on,
   /// a multiple of 16, up to a multiple of 16 of them.
   template <Real T>
@@ -222,7 +146,7 @@ class Rope {
   template <Real T>
   detail::PanelTurns<T> panel_turns() const {
     return panel_angles_->template turns<T>(
-        dim_ / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, 1.0, cosines, sines); });
+        dim() / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, 1.0, cosines, sines); });
   }
 
   /// cos and sin of n * theta_j for every pair j < dim/2, times the attention factor; 1 and 0 where it
@@ -235,43 +159,13 @@ class Rope {
  private:
   template <Real T>
   void cos_sin(Position n, double factor, T* cosines, T* sines) const {
-    const Index turning = rotary_dim_ / 2;
+    const Index turning = rotary_dim() / 2;
     table_->cos_sin(n, 0, turning, cosines, sines, factor);
-    for (Index j = turning; j < dim_ / 2; ++j) {
+    for (Index j = turning; j < dim() / 2; ++j) {
       cosines[j] = T(1);
       sines[j] = T(0);
     }
   }
-
-  /// Neighbouring pairs with their rotations.
-  template <Real T>
-  struct Piece {
-    Index number;         ///< of the first pair
-    Index first, second;  ///< the coordinates of its members
-    Index step;           ///< from a pair's coordinates to the next one's
-    Index count;          ///< of pairs
-    const T* cosines;
-    const T* sines;
-
-    /// Writes all pairs: f(i, at, x, y) sets the members x and y of pair i, whose coordinates lie
-    /// `at` behind those of the first pair. Whole chunks of neighbours are the rule, and a loop of
-    /// fixed length.
-    template <class F>
-    [[gnu::always_inline]] void write(T* to, const F& f) const {
-      T* x = to + first;
-      T* y = to + second;
-      Index i = 0;
-      for (; step == 1 && i + chunk <= count; i += chunk) {
-        T xs[chunk], ys[chunk];
-        for (Index l = 0; l < chunk; ++l) f(i + l, i + l, xs[l], ys[l]);
-        for (Index l = 0; l < chunk; ++l) x[i + l] = xs[l];
-        for (Index l = 0; l < chunk; ++l) y[i + l] = ys[l];
-      }
-      for (; i < count; ++i) f(i, i * step, x[i * step], y[i * step]);
-    }
-  };
-
-  static constexpr Index chunk = AngleTable::chunk;
 
   template <Real T>
   [[gnu::always_inline]] auto angles_of(Position n) const {
@@ -281,37 +175,14 @@ class Rope {
     };
   }
 
-  /// Calls use(piece) for all pairs, some at a time: those that turn, and then the others.
-  template <Real T, class Angles, class Use>
-  [[gnu::always_inline]] void for_each_piece(const Angles& angles, const Use& use) const {
-    constexpr Index most = 64;
-    T cosines[most];
-    T sines[most];
-    const auto piece = [&](Index begin, Index end) {
-      const auto [first, second] = pair(begin);
-      return Piece<T>{begin,   first, second, pair_step(), std::min(most, end - begin),
-                      cosines, sines};
-    };
-    const Index turning = rotary_dim_ / 2;
-    for (Index begin = 0; begin < turning; begin += most) {
-      const Piece<T> pairs = piece(begin, turning);
-      angles(begin, pairs.count, cosines, sines);
-      use(pairs);
-    }
-    if (turning == dim_ / 2) return;
-    std::fill_n(cosines, most, T(1));
-    std::fill_n(sines, most, T(0));
-    for (Index begin = turning; begin < dim_ / 2; begin += most) use(piece(begin, dim_ / 2));
-  }
-
   void check(const RopeOptions& options) const {
     using detail::reject;
-    if (dim_ <= 0 || dim_ % 2 != 0) {
-      reject("rope.dim", std::to_string(dim_), "a positive even number");
+    if (dim() <= 0 || dim() % 2 != 0) {
+      reject("rope.dim", std::to_string(dim()), "a positive even number");
     }
-    if (rotary_dim_ < 0 || rotary_dim_ > dim_ || rotary_dim_ % 2 != 0) {
-      reject("rope.rotary_dim", std::to_string(rotary_dim_),
-             "an even number from 0 to dim = " + std::to_string(dim_));
+    if (rotary_dim() < 0 || rotary_dim() > dim() || rotary_dim() % 2 != 0) {
+      reject("rope.rotary_dim", std::to_string(rotary_dim()),
+             "an even number from 0 to dim = " + std::to_string(dim()));
     }
     if (!(options.base > 0.0) || !std::isfinite(options.base)) {
       reject("rope.base", std::to_string(options.base), "positive and finite");
@@ -326,7 +197,7 @@ class Rope {
   void check(const RotaryFrequencies& frequencies) const {
     const std::vector<double>& inv_freq = frequencies.inv_freq;
     detail::require_equal("rope.inv_freq.size", static_cast<Index>(inv_freq.size()),
-                          rotary_dim_ / 2, "rotary_dim / 2");
+                          rotary_dim() / 2, "rotary_dim / 2");
     for (std::size_t j = 0; j < inv_freq.size(); ++j) {
       if (!std::isfinite(inv_freq[j])) {
         detail::reject("rope.inv_freq[" + std::to_string(j) + "]", std::to_string(inv_freq[j]),
@@ -337,14 +208,12 @@ class Rope {
   }
 
   RotaryFrequencies scaled(const RopeOptions& options) const {
-    const RopeBase base{rotary_dim_, options.base, options.length};
+    const RopeBase base{rotary_dim(), options.base, options.length};
     if (options.scaling) return options.scaling(base);
     return {options.inv_freq.empty() ? base.frequencies() : options.inv_freq};
   }
 
-  Index dim_;
-  Index rotary_dim_;
-  RopeLayout layout_;
+  RotaryPairs pairs_;
   double attention_factor_ = 1.0;
   std::shared_ptr<const RopeOptions> options_;
   std::shared_ptr<const AngleTable> table_;
