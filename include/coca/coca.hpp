@@ -23,6 +23,7 @@
 #include "coca/mask/sliding_window.hpp"
 #include "coca/mask/tensor_mask.hpp"
 #include "coca/packed_attention.hpp"
+#include "coca/packed_decode.hpp"
 #include "coca/position/clex.hpp"
 #include "coca/position/llama3.hpp"
 #include "coca/position/long_rope.hpp"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "coca/attention.hpp"
 #include "coca/cache/cache_options.hpp"
@@ -24,17 +25,19 @@ concept KeyValueCache = requires(const C& cache, std::span<const SequenceId> ids
 
 namespace detail {
 
-inline Index longest_keys(const Sequences& sequences) {
-  Index keys = 0;
-  for (Index s = 0; s < sequences.count; ++s) keys = std::max(keys, sequences(s).keys);
-  return keys;
-}
-
 /// What stands for the keys, or values, of a cache among tensors: a shape, as long as the longest
 /// sequence.
 inline AnyInput cached_operand(const AnyInput& q, const PanelLayout& layout,
                                const Sequences& sequences, Index dim) {
-  return {nullptr, layout.type, {q.shape[0], longest_keys(sequences), layout.heads, dim}, {}};
+  return {nullptr, layout.type, {q.shape[0], sequences.longest_keys(), layout.heads, dim}, {}};
+}
+
+inline void check_cached_queries(const AnyInput& q, const PanelLayout& layout,
+                                 std::string_view heads_name) {
+  check_precision(layout, "q", q.type);
+  if (q.shape[2] % layout.heads == 0) return;
+  reject(heads_name, std::to_string(q.shape[2]),
+         "a multiple of the cache's " + std::to_string(layout.heads));
 }
 
 /// The sizes of a call: that queries fit the cache, and both the scheme.
@@ -42,11 +45,7 @@ template <Real T, class S>
 AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
                             const Sequences& sequences, const S& scheme) {
   require_equal("q.shape[0] (batch)", q.shape[0], sequences.count, "one entry for each sequence");
-  check_precision(layout, "q", q.type);
-  if (q.shape[2] % layout.heads != 0) {
-    reject("q.shape[2] (heads)", std::to_string(q.shape[2]),
-           "a multiple of the cache's " + std::to_string(layout.heads));
-  }
+  check_cached_queries(q, layout, "q.shape[2] (heads)");
   const AttentionShape shape = check_inputs(q, cached_operand(q, layout, sequences, layout.key_dim),
                                             cached_operand(q, layout, sequences, layout.value_dim));
   check_scheme<T>(scheme, layout.key_dim, shape, "cache.key_dim");
@@ -87,6 +86,22 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
   decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
                                    static_cast<T>(options.soft_cap), options, &layout},
               device);
+}
+
+/// Bytes of work memory that suffice for a call.
+template <Real T, Device D>
+std::size_t cached_bytes(const Sequences& sequences, const AttentionShape& shape, Index score_dim,
+                         const PanelLayout& layout, const D& device) {
+  const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, layout.key_dim);
+  const Sequences few = few_of(sequences, shape);
+  const Sequences many = many_of(sequences, shape);
+  return std::max(few.longest_queries() == 0 ? 0
+                                             : DecodeMemory::of<T>(few, shape, widths)
+                                                       .bytes(thread_count(device)) +
+                                                   kAlignment - 1,
+                  many.longest_queries() == 0
+                      ? 0
+                      : sequences_bytes<T>(many, shape, score_dim, layout.key_dim, device));
 }
 
 }  // namespace detail
@@ -140,13 +155,7 @@ std::size_t decode_workspace_bytes(const Q& q, const Cache& cache,
   const AnyInput queries = tensor_view(q);
   const Sequences all = cached_sequences(cache.sequences(), sequences, queries.shape[1], {});
   const AttentionShape shape = check_cached<T>(queries, cache.layout(), all, scheme);
-  if (!decodes(shape)) {
-    return sequences_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout().key_dim,
-                              device);
-  }
-  const ForwardWidths widths(tile_engine<T>(target()), shape, scheme.score_dim(shape.query_dim),
-                             cache.layout().key_dim);
-  return DecodeMemory::of<T>(all, shape, widths).bytes(thread_count(device)) + kAlignment - 1;
+  return cached_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout(), device);
 }
 
 }  // namespace coca::inline v0

@@ -18,6 +18,7 @@
 #include "coca/mask/mask.hpp"
 #include "coca/mask/sliding_window.hpp"
 #include "coca/packed_attention.hpp"
+#include "coca/packed_decode.hpp"
 #include "coca/scheme/at_distance.hpp"
 
 /// No key is farther than a model was trained for: the distance ceiling of LM-Infinite.
@@ -121,6 +122,12 @@ inline void check_places(const AttentionOptions& options) {
   }
 }
 
+/// The tokens of an only batch entry.
+template <class T>
+View<T, 3> tokens_of(const TensorView<T>& x) {
+  return {x.data, {x.shape[1], x.shape[2], x.shape[3]}, {x.strides[1], x.strides[2], x.strides[3]}};
+}
+
 /// Memory for what far keys give, which the calling thread keeps for its next call.
 inline Arena& far_arena() {
   thread_local Arena arena;
@@ -206,11 +213,9 @@ void packed_attention(Out&& out, const Q& q, const K& k, const V& v,
     const Index farthest = packed_view(k).shape[1] - 1;
     attend_near_and_far(
         packed_view(out), scheme, mask, options, farthest, device,
-        [&]<class T>(const TensorView<T>& part, const auto& base, const auto& keys_of,
-                     const auto& asked) {
-          const View<T, 3> tokens(part.data, {part.shape[1], part.shape[2], part.shape[3]},
-                                  {part.strides[1], part.strides[2], part.strides[3]});
-          packed_attention(tokens, q, k, v, query_starts, key_starts, base, keys_of, asked, device);
+        [&](const auto& part, const auto& base, const auto& keys_of, const auto& asked) {
+          packed_attention(tokens_of(part), q, k, v, query_starts, key_starts, base, keys_of, asked,
+                           device);
         });
   }
 }
@@ -225,12 +230,33 @@ void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceI
     cache.check_sequences(sequences);
     const auto to = tensor_view(out);
     const Index keys =
-        detail::longest_keys(detail::cached_sequences(cache.sequences(), sequences, 1, {}));
+        detail::cached_sequences(cache.sequences(), sequences, 1, {}).longest_keys();
     const Index farthest = detail::farthest_key(options, to.shape[1], keys);
     detail::attend_near_and_far(
         to, scheme, mask, options, farthest, device,
         [&](const auto& part, const auto& base, const auto& keys_of, const auto& asked) {
           decode(part, q, cache, sequences, base, keys_of, asked, device);
+        });
+  }
+}
+
+/// coca::packed_decode with a ceiling on the distance; see the above.
+template <PackedLike Out, PackedLike Q, KeyValueCache Cache, class S, class M = Causal,
+          class D = Eigen::DefaultDevice>
+void packed_decode(Out&& out, const Q& q, const SequenceStarts& query_starts, const Cache& cache,
+                   std::span<const SequenceId> sequences, const DistanceCeiling<S>& scheme,
+                   const M& mask = {}, const AttentionOptions& options = {},
+                   const D& device = {}) {
+  using namespace detail;
+  using Queries = decltype(packed_view(q));
+  if constexpr (checked_types<decltype(packed_view(out)), Queries, Queries, Queries, S, M, D>()) {
+    cache.check_sequences(sequences);
+    const Index keys = cached_sequences(cache.sequences(), sequences, 1, {}).longest_keys();
+    attend_near_and_far(
+        packed_view(out), scheme, mask, options, keys - 1, device,
+        [&](const auto& part, const auto& base, const auto& keys_of, const auto& asked) {
+          packed_decode(tokens_of(part), q, query_starts, cache, sequences, base, keys_of, asked,
+                        device);
         });
   }
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -54,12 +53,8 @@ inline Sequences packed_sequences(const SequenceStarts& query_starts,
 /// The sizes a scheme and a mask are checked against: the longest of every kind.
 inline AttentionShape longest_shape(const Sequences& sequences, AttentionShape shape) {
   shape.batch = sequences.count;
-  shape.queries = 0;
-  shape.keys = 0;
-  for (Index s = 0; s < sequences.count; ++s) {
-    shape.queries = std::max(shape.queries, sequences(s).queries);
-    shape.keys = std::max(shape.keys, sequences(s).keys);
-  }
+  shape.queries = sequences.longest_queries();
+  shape.keys = sequences.longest_keys();
   return shape;
 }
 

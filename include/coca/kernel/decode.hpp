@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -36,9 +37,9 @@ class DecodeParts {
         reinterpret_cast<T*>(memory_ + static_cast<std::size_t>(item) * item_bytes(rows_, row_));
     buffers.maxima = buffers.sums + rows_ * row_;
   }
-  /// Adds the sums of one item to those of another, both brought to the larger maximum.
-  void merge(const TileBuffers<T>& to, const TileBuffers<T>& from) const {
-    for (Index row = 0; row < rows_; ++row) {
+  /// Adds the sums of some rows of one item to those of another, both brought to the larger maximum.
+  void merge(const TileBuffers<T>& to, const TileBuffers<T>& from, Index rows) const {
+    for (Index row = 0; row < rows; ++row) {
       const T old = to.maxima[row];
       const T other = from.maxima[row];
       const T top = other > old ? other : old;
@@ -66,9 +67,20 @@ class DecodeParts {
   Index row_;
 };
 
-/// Whether a sequence has so few rows that the decode kernel serves it.
-inline bool decodes(const AttentionShape& shape) {
-  return shape.key_heads != 0 && shape.queries * (shape.query_heads / shape.key_heads) <= kTileRows;
+/// The most queries of a sequence that the decode kernel serves.
+inline Index most_decoded(const AttentionShape& shape) {
+  return kTileRows / std::max<Index>(shape.query_heads / shape.key_heads, 1);
+}
+
+/// The sequences of a call that it serves; and the others, which have so many rows that reading keys is
+/// little beside multiplying.
+inline Sequences few_of(Sequences sequences, const AttentionShape& shape) {
+  sequences.most_queries = most_decoded(shape);
+  return sequences;
+}
+inline Sequences many_of(Sequences sequences, const AttentionShape& shape) {
+  sequences.fewest_queries = most_decoded(shape) + 1;
+  return sequences;
 }
 
 /// Work memory of a call of few rows a sequence: that of its plan, of its parts, of each worker.
@@ -80,7 +92,7 @@ struct DecodeMemory {
   template <Real T>
   static DecodeMemory of(const Sequences& sequences, const AttentionShape& shape,
                          const ForwardWidths& widths) {
-    const Index rows = shape.queries * (shape.query_heads / shape.key_heads);
+    const Index rows = sequences.longest_queries() * (shape.query_heads / shape.key_heads);
     return {DecodePlan::order_bytes(sequences),
             DecodeParts<T>::bytes(DecodePlan::count(sequences, shape), rows, widths),
             DecodeBuffers<T>::bytes(rows, widths)};
@@ -97,7 +109,7 @@ void decode_few(const Call& call, const D& device) {
   const TileEngine<T>& engine = tile_engine<T>(target());
   const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
                              call.tensors.k.shape[3]);
-  const Index rows = call.shape.queries * call.group();
+  const Index rows = call.sequences.longest_queries() * call.group();
   const auto sizes = DecodeMemory::of<T>(call.sequences, call.shape, widths);
   const int workers = DecodePlan::workers(call.sequences, call.shape, widths, helper_count(device));
   std::byte* memory = work_memory(call.options.workspace, sizes.bytes(workers));
@@ -110,8 +122,10 @@ void decode_few(const Call& call, const D& device) {
     DecodeBuffers<T> buffers(carver, rows, widths);
     parts.bind(buffers, number);
     const DecodeItem item = plan.item(number);
-    DecodeOperands<Call> operands(call, engine, widths, buffers,
-                                  {call.sequences(item.sequence), item.key_head, 0, rows});
+    const Sequence sequence = call.sequences(item.sequence);
+    DecodeOperands<Call> operands(
+        call, engine, widths, buffers,
+        {sequence, item.key_head, 0, sequence.queries * call.group()});
     use(item, buffers, operands);
   };
   parallel_for(device, workers, plan.items(), [&](int worker, Index number) {
@@ -130,7 +144,7 @@ void decode_few(const Call& call, const D& device) {
       for (Index part = 1; part < item.parts; ++part) {
         TileBuffers<T> other;
         parts.bind(other, plan.number(item, part));
-        parts.merge(buffers, other);
+        parts.merge(buffers, other, operands.rows());
       }
       operands.store();
     });
@@ -139,12 +153,12 @@ void decode_few(const Call& call, const D& device) {
 
 /// Runs a checked call whose keys are in a cache.
 template <class Call, Device D>
-void decode_call(const Call& call, const D& device) {
-  if (decodes(call.shape)) {
-    decode_few(call, device);
-  } else {
-    forward(call, device);
-  }
+void decode_call(Call call, const D& device) {
+  const Sequences all = call.sequences;
+  call.sequences = few_of(all, call.shape);
+  if (call.sequences.longest_queries() > 0) decode_few(call, device);
+  call.sequences = many_of(all, call.shape);
+  if (call.sequences.longest_queries() > 0) forward(call, device);
 }
 
 }  // namespace coca::inline v0::detail

@@ -68,7 +68,7 @@ class DecodePlan {
     Index items = 0;
     for (Index s = 0; s < sequences.count; ++s) {
       first_items_[s] = items;
-      items += parts(blocks(s)) * key_heads_;
+      items += items_of(sequences(s), key_heads_);
     }
     first_items_[sequences.count] = items;
   }
@@ -77,7 +77,7 @@ class DecodePlan {
   static Index count(const Sequences& sequences, const AttentionShape& shape) {
     Index items = 0;
     for (Index s = 0; s < sequences.count; ++s) {
-      items += parts(block_count(*sequences(s).cached)) * shape.key_heads;
+      items += items_of(sequences(s), shape.key_heads);
     }
     return items;
   }
@@ -107,12 +107,15 @@ class DecodePlan {
   /// How many workers the work is worth.
   static int workers(const Sequences& sequences, const AttentionShape& shape,
                      const ForwardWidths& widths, int helpers) {
-    double keys = 0.0;
-    for (Index s = 0; s < sequences.count; ++s) keys += static_cast<double>(sequences(s).keys);
-    // Reading a number takes as long as several operations.
-    const double rows = static_cast<double>(shape.queries * shape.query_heads) +
-                        4.0 * static_cast<double>(shape.key_heads);
-    const double work = keys * rows * static_cast<double>(widths.score + widths.value);
+    double work = 0.0;
+    for (Index s = 0; s < sequences.count; ++s) {
+      const Sequence own = sequences(s);
+      if (own.queries == 0) continue;
+      // Reading a number takes as long as several operations.
+      const Index rows = own.queries * shape.query_heads + 4 * shape.key_heads;
+      work += static_cast<double>(own.keys) * static_cast<double>(rows) *
+              static_cast<double>(widths.score + widths.value);
+    }
     const auto worth =
         static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(helpers)));
     return static_cast<int>(std::clamp<Index>(count(sequences, shape), 1, worth));
@@ -123,6 +126,9 @@ class DecodePlan {
   static constexpr Index kFewestBlocks = 8;
   static constexpr Index kMostParts = 64;
 
+  static Index items_of(const Sequence& sequence, Index key_heads) {
+    return sequence.queries == 0 ? 0 : parts(block_count(*sequence.cached)) * key_heads;
+  }
   Index blocks(Index s) const { return block_count(*sequences_(s).cached); }
   static Index part_blocks(Index blocks) {
     return std::max(kFewestBlocks, (blocks + kMostParts - 1) / kMostParts);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "coca/core/scalar.hpp"
@@ -21,8 +23,8 @@ struct Sequence {
   const PanelSequence* cached = nullptr;  ///< its keys and values, if they are in a cache
 };
 
-/// All of them: one for each batch entry, or packed one behind the other in a single entry; or one
-/// for each batch entry of the queries, with keys in a cache.
+/// All of them: one for each batch entry, or packed one behind the other in a single entry. Keys are
+/// held alike, or in a cache.
 struct Sequences {
   Index count = 0;
   Index queries = 0;  ///< of each, where they are not packed
@@ -33,6 +35,10 @@ struct Sequences {
   const SequenceStarts* key_starts = nullptr;
   const PanelSequence* cached = nullptr;  ///< those of a cache; null, where there is none ...
   const Index* ids = nullptr;             ///< ... and which of them each is
+  /// Of sequences in a cache, those with fewer or more queries count as having none: another kernel
+  /// serves them.
+  Index fewest_queries = 0;
+  Index most_queries = std::numeric_limits<Index>::max();
 
   bool packed() const { return query_starts != nullptr; }
   /// Whether they are all of the same lengths.
@@ -40,18 +46,37 @@ struct Sequences {
 
   Sequence operator()(Index s) const {
     if (alike()) return {s, s, 0, 0, queries, keys, query_offset(queries, keys)};
+    const Index query = packed() ? (*query_starts)[s] : 0;
+    Index own_queries = packed() ? (*query_starts)[s + 1] - query : queries;
     if (cached != nullptr) {
+      own_queries = counted(own_queries);
       const PanelSequence& own = cached[ids[s]];
-      return {s, s, 0, 0, queries, own.tokens(), query_offset(queries, own.tokens()), &own};
+      const Position offset = query_offset(own_queries, own.tokens());
+      return {s, packed() ? 0 : s, query, 0, own_queries, own.tokens(), offset, &own};
     }
-    const Index query = (*query_starts)[s];
     const Index key = (*key_starts)[s];
-    const Index own_queries = (*query_starts)[s + 1] - query;
     const Index own_keys = (*key_starts)[s + 1] - key;
     return {s, 0, query, key, own_queries, own_keys, query_offset(own_queries, own_keys)};
   }
 
+  /// The queries of the one that has most of them.
+  Index longest_queries() const {
+    if (!packed()) return counted(queries);
+    Index longest = 0;
+    for (Index s = 0; s < count; ++s) longest = std::max(longest, (*this)(s).queries);
+    return longest;
+  }
+  Index longest_keys() const {
+    if (alike()) return keys;
+    Index longest = 0;
+    for (Index s = 0; s < count; ++s) longest = std::max(longest, (*this)(s).keys);
+    return longest;
+  }
+
  private:
+  Index counted(Index own_queries) const {
+    return own_queries < fewest_queries || own_queries > most_queries ? 0 : own_queries;
+  }
   Position query_offset(Index own_queries, Index own_keys) const {
     return first_query.value_or(first_key + own_keys - own_queries);
   }
