@@ -74,31 +74,13 @@ class AngleTable {
   }
 
  private:
-  /// A chunk of rotations. A row of the table is chunk after chunk, cosines before sines.
-  struct Rotations {
-    double cosines[chunk];
-    double sines[chunk];
+  /// A row of the table is chunk after chunk of rotations, cosines before sines.
+  struct Rotation {
+    double cosine;
+    double sine;
 
-    [[gnu::always_inline]] Rotations(const double* row, Index first) {
-      for (Index l = 0; l < chunk; ++l) cosines[l] = row[2 * first + l];
-      for (Index l = 0; l < chunk; ++l) sines[l] = row[2 * first + chunk + l];
-    }
-    [[gnu::always_inline]] void turn(const double* row, Index first) {
-      const Rotations other(row, first);
-      for (Index l = 0; l < chunk; ++l) {
-        const double c = cosines[l] * other.cosines[l] - sines[l] * other.sines[l];
-        sines[l] = sines[l] * other.cosines[l] + cosines[l] * other.sines[l];
-        cosines[l] = c;
-      }
-    }
-    /// Through numbers of its own: loops that write where others read do not become vector code.
-    template <Real T>
-    [[gnu::always_inline]] void store(double factor, double sine_factor, T* c, T* s) const {
-      T scaled_cosines[chunk], scaled_sines[chunk];
-      for (Index l = 0; l < chunk; ++l) scaled_cosines[l] = static_cast<T>(factor * cosines[l]);
-      for (Index l = 0; l < chunk; ++l) scaled_sines[l] = static_cast<T>(sine_factor * sines[l]);
-      for (Index l = 0; l < chunk; ++l) c[l] = scaled_cosines[l];
-      for (Index l = 0; l < chunk; ++l) s[l] = scaled_sines[l];
+    [[gnu::always_inline]] Rotation operator*(const Rotation& other) const {
+      return {cosine * other.cosine - sine * other.sine, sine * other.cosine + cosine * other.sine};
     }
   };
 
@@ -145,10 +127,29 @@ class AngleTable {
     detail::on_target(
         target(), [&]() __attribute__((always_inline)) {
           for (Index i = 0; i < count; i += chunk) {
-            Rotations rotations(low, first + i);
-            if (mid != nullptr) rotations.turn(mid, first + i);
-            if (top != nullptr) rotations.turn(top, first + i);
-            rotations.store(factor, sine_factor, cosines + i, sines + i);
+            const auto at = [i](const double* row, Index l) __attribute__((always_inline)) {
+              return Rotation{row[2 * i + l], row[2 * i + chunk + l]};
+            };
+            const auto write = [&](const auto& rotation) __attribute__((always_inline)) {
+              // Numbers of its own: a loop that writes where it may read does not become vector code.
+              T c[chunk], s[chunk];
+              for (Index l = 0; l < chunk; ++l) {
+                const Rotation turned = rotation(l);
+                c[l] = static_cast<T>(factor * turned.cosine);
+                s[l] = static_cast<T>(sine_factor * turned.sine);
+              }
+              for (Index l = 0; l < chunk; ++l) cosines[i + l] = c[l];
+              for (Index l = 0; l < chunk; ++l) sines[i + l] = s[l];
+            };
+            if (top != nullptr) {
+              write([&](Index l) __attribute__((always_inline)) {
+                return at(low, l) * at(mid, l) * at(top, l);
+              });
+            } else if (mid != nullptr) {
+              write([&](Index l) __attribute__((always_inline)) { return at(low, l) * at(mid, l); });
+            } else {
+              write([&](Index l) __attribute__((always_inline)) { return at(low, l); });
+            }
           }
         });
   }
