@@ -95,13 +95,13 @@ std::size_t cached_bytes(const Sequences& sequences, const AttentionShape& shape
   const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, layout.key_dim);
   const Sequences few = few_of(sequences, shape);
   const Sequences many = many_of(sequences, shape);
-  return std::max(few.longest_queries() == 0 ? 0
-                                             : DecodeMemory::of<T>(few, shape, widths)
-                                                       .bytes(thread_count(device)) +
-                                                   kAlignment - 1,
-                  many.longest_queries() == 0
-                      ? 0
-                      : sequences_bytes<T>(many, shape, score_dim, layout.key_dim, device));
+  return std::max(
+      few.longest_queries() == 0
+          ? 0
+          : DecodeMemory::of<T>(few, shape, widths).bytes(thread_count(device)) + kAlignment - 1,
+      many.longest_queries() == 0
+          ? 0
+          : sequences_bytes<T>(many, shape, score_dim, layout.key_dim, device));
 }
 
 }  // namespace detail

@@ -229,8 +229,7 @@ void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceI
   if constexpr (detail::checked_types<Out, const Q, const Q, const Q, S, M, D>()) {
     cache.check_sequences(sequences);
     const auto to = tensor_view(out);
-    const Index keys =
-        detail::cached_sequences(cache.sequences(), sequences, 1, {}).longest_keys();
+    const Index keys = detail::cached_sequences(cache.sequences(), sequences, 1, {}).longest_keys();
     const Index farthest = detail::farthest_key(options, to.shape[1], keys);
     detail::attend_near_and_far(
         to, scheme, mask, options, farthest, device,
@@ -245,8 +244,7 @@ template <PackedLike Out, PackedLike Q, KeyValueCache Cache, class S, class M = 
           class D = Eigen::DefaultDevice>
 void packed_decode(Out&& out, const Q& q, const SequenceStarts& query_starts, const Cache& cache,
                    std::span<const SequenceId> sequences, const DistanceCeiling<S>& scheme,
-                   const M& mask = {}, const AttentionOptions& options = {},
-                   const D& device = {}) {
+                   const M& mask = {}, const AttentionOptions& options = {}, const D& device = {}) {
   using namespace detail;
   using Queries = decltype(packed_view(q));
   if constexpr (checked_types<decltype(packed_view(out)), Queries, Queries, Queries, S, M, D>()) {

@@ -123,9 +123,8 @@ void decode_few(const Call& call, const D& device) {
     parts.bind(buffers, number);
     const DecodeItem item = plan.item(number);
     const Sequence sequence = call.sequences(item.sequence);
-    DecodeOperands<Call> operands(
-        call, engine, widths, buffers,
-        {sequence, item.key_head, 0, sequence.queries * call.group()});
+    DecodeOperands<Call> operands(call, engine, widths, buffers,
+                                  {sequence, item.key_head, 0, sequence.queries * call.group()});
     use(item, buffers, operands);
   };
   parallel_for(device, workers, plan.items(), [&](int worker, Index number) {

@@ -127,8 +127,9 @@ class AngleTable {
     detail::on_target(
         target(), [&]() __attribute__((always_inline)) {
           for (Index i = 0; i < count; i += chunk) {
-            const auto at = [i](const double* row, Index l) __attribute__((always_inline)) {
-              return Rotation{row[2 * i + l], row[2 * i + chunk + l]};
+            const Index place = 2 * (first + i);
+            const auto at = [place](const double* row, Index l) __attribute__((always_inline)) {
+              return Rotation{row[place + l], row[place + chunk + l]};
             };
             const auto write = [&](const auto& rotation) __attribute__((always_inline)) {
               // Numbers of its own: a loop that writes where it may read does not become vector code.
@@ -146,7 +147,8 @@ class AngleTable {
                 return at(low, l) * at(mid, l) * at(top, l);
               });
             } else if (mid != nullptr) {
-              write([&](Index l) __attribute__((always_inline)) { return at(low, l) * at(mid, l); });
+              write([&](Index l)
+                        __attribute__((always_inline)) { return at(low, l) * at(mid, l); });
             } else {
               write([&](Index l) __attribute__((always_inline)) { return at(low, l); });
             }

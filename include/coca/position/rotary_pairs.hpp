@@ -55,7 +55,7 @@ class RotaryPairs {
   /// y of the pair in `to`. Both are `dim` long and do not overlap.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void map_pairs(const Angles& angles, const T* from, T* to,
-                                           const F& f) const {
+                                        const F& f) const {
     for_each_piece<T>(
         angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const T* a = from + pairs.first;
@@ -69,7 +69,7 @@ class RotaryPairs {
   /// The same from one number t a pair: f(t, cos, sin, x, y). `from` is dim/2 long.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void map_halves(const Angles& angles, const T* from, T* to,
-                                            const F& f) const {
+                                         const F& f) const {
     for_each_piece<T>(
         angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const T* t = from + pairs.number;
@@ -83,8 +83,8 @@ class RotaryPairs {
   /// The way back from map_pairs: f(a, b, u, v, cos, sin, x, y) for every pair, with u and v the pair's
   /// members in `with`.
   template <Real T, class Angles, class F>
-  [[gnu::always_inline]] void zip_pairs(const Angles& angles, const T* from, const T* with,
-                                           T* to, const F& f) const {
+  [[gnu::always_inline]] void zip_pairs(const Angles& angles, const T* from, const T* with, T* to,
+                                        const F& f) const {
     for_each_piece<T>(
         angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const Index second = pairs.second - pairs.first;
@@ -100,7 +100,7 @@ class RotaryPairs {
   /// The way back from map_halves: to[j] = f(a, b, cos, sin), one number a pair.
   template <Real T, class Angles, class F>
   [[gnu::always_inline]] void fold_pairs(const Angles& angles, const T* from, T* to,
-                                            const F& f) const {
+                                         const F& f) const {
     for_each_piece<T>(
         angles, [&](const Piece<T>& pairs) __attribute__((always_inline)) {
           const T* a = from + pairs.first;
@@ -151,8 +151,7 @@ class RotaryPairs {
     T sines[most];
     const auto piece = [&](Index begin, Index end) {
       const auto [first, second] = members(begin);
-      return Piece<T>{begin,   first, second, step(), std::min(most, end - begin),
-                      cosines, sines};
+      return Piece<T>{begin, first, second, step(), std::min(most, end - begin), cosines, sines};
     };
     const Index turning = rotary_dim_ / 2;
     for (Index begin = 0; begin < turning; begin += most) {
