@@ -60,6 +60,7 @@ class AngleTable {
     static thread_local Kept<T> kept[4];
     Kept<T>& last = kept[static_cast<std::size_t>(first / Kept<T>::most) % 4];
     if (!last.has(number_, n, first, count, factor)) {
+      last.table = 0;  // until all is there: a row that takes memory may throw
       compute(n, first, count, last.cosines, last.sines, factor);
       last.set(number_, n, first, count, factor);
     }
