@@ -9,6 +9,8 @@ declare -A packages=(
   [tests]="catch2 libxtensor-dev nlohmann-json3-dev pkg-config python3 libopenmpi-dev openmpi-bin"
   [examples]="libcli11-dev libxtensor-dev nlohmann-json3-dev gnuplot-nox libopenmpi-dev openmpi-bin"
   [checks]="clang clang-format clang-tidy"
+  [arm64]="g++-aarch64-linux-gnu qemu-user-static"
+  [valgrind]="valgrind"
   [bench]="libbenchmark-dev"
   [docs]="doxygen doxygen-awesome-css libjs-mathjax python3"
 )

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs all tests.
 #   scripts/test.sh [preset]     presets: release (default), native, clang, debug, asan, ubsan,
-#                                asan-ubsan, tsan; further arguments go to ctest
+#                                asan-ubsan, tsan, arm64 (emulated); further arguments go to ctest
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 shift || true
 
 scripts/install_deps.sh build tests examples
-case $preset in clang*) scripts/install_deps.sh checks ;; esac
+case $preset in
+  clang*) scripts/install_deps.sh checks ;;
+  arm64) scripts/install_deps.sh arm64 ;;
+esac
 
 if [ -z "${CMAKE_CXX_COMPILER_LAUNCHER:-}" ] && command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache

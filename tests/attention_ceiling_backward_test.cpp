@@ -18,7 +18,7 @@ using Relative = coca::OneOf<coca::Rotary<>, coca::CocaStrict<>, coca::CocaConst
 }  // namespace
 
 TEST_CASE("gradients under a ceiling are those of its definition", "[ceiling]") {
-  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+  for (std::uint64_t seed = 0; seed < share_of(12U); ++seed) {
     Random random(8500 + seed);
     const Sizes sizes = random_sizes(random);
     const AttentionOptions options = random_positions(random);

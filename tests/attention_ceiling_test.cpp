@@ -8,6 +8,7 @@
 #include "kernel/forward_cases.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
+#include "support/effort.hpp"
 #include "support/forms.hpp"
 #include "support/random.hpp"
 #include "support/tokens.hpp"
@@ -95,7 +96,7 @@ struct CeilingCase {
 }  // namespace
 
 TEST_CASE("beyond the ceiling, keys are as if at the ceiling", "[ceiling]") {
-  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+  for (std::uint64_t seed = 0; seed < share_of(12U); ++seed) {
     Random random(8000 + seed);
     const Sizes sizes = random_sizes(random);
     // With a key just beyond it, too.
@@ -119,7 +120,7 @@ TEST_CASE("beyond the ceiling, keys are as if at the ceiling", "[ceiling]") {
 }
 
 TEST_CASE("decode has the same ceiling", "[ceiling]") {
-  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+  for (std::uint64_t seed = 0; seed < share_of(8U); ++seed) {
     Random random(8100 + seed);
     Sizes sizes = random_sizes(random);
     sizes.queries = random.pick(std::array<Index, 4>{1, 1, 3, 70});
@@ -147,7 +148,7 @@ TEST_CASE("decode has the same ceiling", "[ceiling]") {
 }
 
 TEST_CASE("decode has it too where keys turn in registers", "[ceiling]") {
-  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+  for (std::uint64_t seed = 0; seed < share_of(4U); ++seed) {
     Random random(8150 + seed);
     const Sizes sizes{1, 1, random.integer(200, 1500), 2, 3, 2 * random.integer(3, 20), 12};
     for_each_form(random_rope(random, sizes.dim), [&](const auto& form) {

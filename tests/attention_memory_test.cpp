@@ -5,6 +5,7 @@
 
 #include "coca/extern.hpp"
 #include "support/catch.hpp"
+#include "support/effort.hpp"
 #include "support/forms.hpp"
 #include "support/random.hpp"
 
@@ -54,6 +55,8 @@ namespace {
 
 using namespace test;
 
+constexpr int kCalls = kEmulated ? 1 : 20;  ///< once warm
+
 }  // namespace
 
 TEST_CASE("a warm call does not allocate", "[memory]") {
@@ -84,7 +87,7 @@ TEST_CASE("a warm call does not allocate", "[memory]") {
     run(device);
     run(Eigen::DefaultDevice{});  // takes larger blocks
     const long before = allocations;
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < kCalls; ++i) {
       run(device);
       run(Eigen::DefaultDevice{});
     }
@@ -107,7 +110,7 @@ TEST_CASE("a warm decode does not allocate", "[memory]") {
   };
   run();
   const long before = allocations;
-  for (int i = 0; i < 20; ++i) run();
+  for (int i = 0; i < kCalls; ++i) run();
   CHECK(allocations == before);
 }
 
@@ -129,7 +132,7 @@ TEST_CASE("warm gradients do not allocate", "[memory]") {
   run(device);
   run(Eigen::DefaultDevice{});
   const long before = allocations;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < kCalls; ++i) {
     run(device);
     run(Eigen::DefaultDevice{});
   }

@@ -174,7 +174,7 @@ inline std::string text_of(const Sizes& s) {
 template <class T>
 void compare_random_gradients(std::uint64_t first_seed, int rounds) {
   using Any = coca::OneOf<coca::Dot, AnyScheme>;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < share_of(rounds); ++round) {
     Random random(first_seed + static_cast<std::uint64_t>(round));
     const Sizes sizes = random_sizes(random);
     const coca::Rope rope = random_rope(random, sizes.dim);

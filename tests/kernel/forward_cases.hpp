@@ -4,6 +4,7 @@
 #include "coca/reference/attention.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
+#include "support/effort.hpp"
 #include "support/forms.hpp"
 #include "support/masks.hpp"
 #include "support/random.hpp"
@@ -21,8 +22,12 @@ struct Sizes {
 
 inline Sizes random_sizes(Random& random) {
   constexpr std::array<Index, 9> lengths{0, 1, 2, 17, 33, 63, 64, 65, 130};
-  return {random.integer(1, 2), random.pick(lengths), random.pick(lengths),
-          random.integer(1, 3), random.integer(1, 4), 2 * random.integer(1, 20),
+  return {random.integer(1, 2),
+          random.pick(lengths),
+          random.pick(lengths),
+          random.integer(1, kEmulated ? 2 : 3),
+          random.integer(1, kEmulated ? 2 : 4),
+          2 * random.integer(1, 20),
           random.integer(1, 40)};
 }
 
@@ -126,7 +131,7 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
 /// Compares random calls: `for_each` is for_each_form or for_each_any_form.
 template <class T, class ForEach>
 void compare_random(std::uint64_t first_seed, int rounds, const ForEach& for_each) {
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < share_of(rounds); ++round) {
     Random random(first_seed + static_cast<std::uint64_t>(round));
     const Sizes sizes = random_sizes(random);
     const coca::Rope rope = random_rope(random, sizes.dim);
