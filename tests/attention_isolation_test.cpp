@@ -24,8 +24,9 @@ struct Operands {
     v.fill([&] { return random.uniform(); });
   }
   template <class S, class M>
-  void run(const S& scheme, const M& mask) {
-    coca::attention(out.view(), q.view(), k.view(), v.view(), scheme, mask, {.first_query = 60});
+  void run(const S& scheme, const M& mask, double soft_cap = 0.0) {
+    coca::attention(out.view(), q.view(), k.view(), v.view(), scheme, mask,
+                    {.soft_cap = soft_cap, .first_query = 60});
   }
 };
 
@@ -52,14 +53,16 @@ TEMPLATE_TEST_CASE("what one row holds stays in the rows that see it", "[attenti
   const coca::Rope rope({.dim = 16});
   const coca::CocaSlack scheme{rope};
   const coca::Causal mask;
+  // Scores are beyond the cap, and a score that is NaN beside them.
+  const double soft_cap = GENERATE(0.0, 0.25);
   Operands<T> clean(1);
-  clean.run(scheme, mask);
+  clean.run(scheme, mask, soft_cap);
   for (const float bad : {kNan, kInf, 0.75F}) {
-    INFO("value " << bad);
+    INFO("value " << bad << ", soft-cap " << soft_cap);
     SECTION("a query") {
       Operands<T> spoilt(1);
       for (Index i = 0; i < 16; ++i) spoilt.q.view()(1, 33, 2, i) = static_cast<T>(bad);
-      spoilt.run(scheme, mask);
+      spoilt.run(scheme, mask, soft_cap);
       CHECK(differ_exactly(clean, spoilt,
                            [](Index b, Index n, Index h) { return b == 1 && n == 33 && h == 2; }));
     }
@@ -68,13 +71,13 @@ TEMPLATE_TEST_CASE("what one row holds stays in the rows that see it", "[attenti
     SECTION("a key") {
       Operands<T> spoilt(1);
       for (Index i = 0; i < 8; ++i) spoilt.k.view()(0, 100, 1, i) = static_cast<T>(bad);
-      spoilt.run(scheme, mask);
+      spoilt.run(scheme, mask, soft_cap);
       CHECK(differ_exactly(clean, spoilt, sees_key));
     }
     SECTION("a value") {
       Operands<T> spoilt(1);
       for (Index i = 0; i < 10; ++i) spoilt.v.view()(0, 100, 1, i) = static_cast<T>(bad);
-      spoilt.run(scheme, mask);
+      spoilt.run(scheme, mask, soft_cap);
       CHECK(differ_exactly(clean, spoilt, sees_key));
     }
   }

@@ -103,7 +103,7 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, c
 
 /// Bytes of work memory that suffice for a call with these tensors, scheme and device, and for one
 /// with fewer or shorter sequences: from options.workspace, or else from the calling thread's store.
-/// For each thread, 1.5 MiB of queries and sums, a block of 128 keys and values, 30 KiB of scores in
+/// For each thread, 2.25 MiB of queries and sums, a block of 128 keys and values, 30 KiB of scores in
 /// float, and some rows; in all at most 4 MiB up to a head_dim of 512, and no more for longer
 /// sequences. Only the shapes of q, k and v are looked at, whatever is behind them. Throws
 /// std::invalid_argument for shapes that do not fit together.

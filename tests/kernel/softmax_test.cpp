@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -9,6 +9,8 @@
 #include <numeric>
 #include <vector>
 
+#include "coca/kernel/coordinate_pairs.hpp"
+#include "coca/position/rope.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"
@@ -59,7 +61,7 @@ std::vector<T> random_numbers(Index count, test::Random& random) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the products of a tile", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(101);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -76,7 +78,7 @@ TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
         for (Index key = 0; key < end; ++key) key_rows.push_back(k.data() + key * depth);
         for (Index packed = 0; packed < end; packed += kPackKeys) {
           engine.pack_keys(key_rows.data() + packed, panels.data(), packed,
-                           std::min(kPackKeys, end - packed), depth);
+                           std::min(kPackKeys, end - packed), 0, depth);
         }
         const Index first = random.integer(0, end / engine.vector - 1) * engine.vector;
         engine.scores(q.data(), panels.data(), scores.data(), rows, first, end, depth);
@@ -101,7 +103,7 @@ TEMPLATE_TEST_CASE("the products of a tile", "[kernel]", float, double) {
   });
 }
 
-TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("weighted values", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(102);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -149,7 +151,7 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel]", float, double) {
   });
 }
 
-TEST_CASE("the products in bfloat16", "[kernel]") {
+TEST_CASE("the products in bfloat16", "[kernel][engine]") {
   test::Random random(104);
   const auto rounded = [](float x) { return static_cast<float>(static_cast<Eigen::bfloat16>(x)); };
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
@@ -186,7 +188,7 @@ TEST_CASE("the products in bfloat16", "[kernel]") {
         for (Index first = 0; first < keys; first += kPackKeys) {
           const Index count = std::min(kPackKeys, keys - first);
           engine.pack_keys(key_rows.data() + first, key_panels.data(), first,
-                           std::min(kPackKeys, end - first), half);
+                           std::min(kPackKeys, end - first), 0, half);
           CHECK(
               pairs.pack_values(value_rows.data() + first, value_panels.data(), first, count, dim));
         }
@@ -245,7 +247,7 @@ TEST_CASE("the products in bfloat16", "[kernel]") {
   });
 }
 
-TEST_CASE("packing says whether bfloat16 values are finite", "[kernel]") {
+TEST_CASE("packing says whether bfloat16 values are finite", "[kernel][engine]") {
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
     if (engine.bfloat16 == nullptr) return;
     for (const int bits : {0x0000, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0}) {
@@ -264,7 +266,7 @@ TEST_CASE("packing says whether bfloat16 values are finite", "[kernel]") {
   });
 }
 
-TEMPLATE_TEST_CASE("the products for few rows", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the products for few rows", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(105);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -362,7 +364,7 @@ std::vector<coca::ElementType> cached_types() {
   return {float32, bfloat16, float16, int8};
 }
 
-TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(109);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -428,7 +430,7 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel]", float, dou
   });
 }
 
-TEST_CASE("the products with panels of a cache in bfloat16", "[kernel]") {
+TEST_CASE("the products with panels of a cache in bfloat16", "[kernel][engine]") {
   test::Random random(112);
   const auto rounded = [](float x) {
     return static_cast<double>(static_cast<float>(static_cast<Eigen::bfloat16>(x)));
@@ -501,7 +503,8 @@ TEST_CASE("the products with panels of a cache in bfloat16", "[kernel]") {
   });
 }
 
-TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel][engine]", float,
+                   double) {
   using T = TestType;
   test::Random random(110);
   const auto number = [](const std::vector<T>& x, Index i) {
@@ -596,7 +599,66 @@ TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]
   });
 }
 
-TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("keys turn where they are packed", "[kernel][engine]", float, double) {
+  using T = TestType;
+  test::Random random(112);
+  const auto number = [](const std::vector<T>& x, Index i) {
+    return static_cast<double>(x[static_cast<std::size_t>(i)]);
+  };
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    for (int round = 0; round < 12; ++round) {
+      const Index half = random.integer(1, 25);
+      const Index depth = 2 * half;
+      const auto layout =
+          round % 2 == 0 ? coca::RopeLayout::half_split : coca::RopeLayout::interleaved;
+      const coca::Rope rope(
+          {.dim = depth, .rotary_dim = 2 * random.integer(1, half), .layout = layout});
+      const Index keys = round % 3 == 0 ? engine.vector : kPackKeys;
+      const Index first = random.integer(0, (kTileKeys - keys) / kPackKeys) * kPackKeys;
+      const std::vector<T> angles = random_numbers<T>(32 * half, random);
+      const std::vector<T> more = random_numbers<T>(depth, random);
+      for (const bool whole : {true, false}) {
+        INFO("dim " << depth << ", turning " << rope.rotary_dim() << ", whole " << whole);
+        const Index begin = whole ? 0 : half;
+        const Index width = depth - begin;
+        const std::vector<T> k = random_numbers<T>(keys * width, random);
+        std::vector<const T*> rows;
+        for (Index key = 0; key < keys; ++key) rows.push_back(k.data() + key * width);
+        std::vector<T> panels(static_cast<std::size_t>(kTileKeys * depth), T(-7));
+        engine.pack_keys(rows.data(), panels.data(), first, keys, begin, depth);
+        const auto turn = whole ? engine.turn_whole : engine.turn_halves;
+        coca::detail::for_each_pairs(rope, [&](const CoordinatePairs& pairs) {
+          turn(panels.data(), first, keys, depth, pairs, angles.data(), more.data(),
+               more.data() + half);
+        });
+
+        const auto packed = [&](Index key, Index i) {
+          const Index panel = key / engine.panel * engine.panel;
+          return number(panels, panel * depth + i * engine.panel + key % engine.panel);
+        };
+        double worst = 0.0;
+        for (Index key = 0; key < keys; ++key) {
+          for (Index j = 0; j < half; ++j) {
+            const double c = number(angles, 32 * j + key);
+            const double s = number(angles, 32 * j + 16 + key);
+            const double cosine = c * number(more, j) - s * number(more, half + j);
+            const double sine = s * number(more, j) + c * number(more, half + j);
+            const auto [x, y] = rope.pair(j);
+            const double a = number(k, key * width + (whole ? x : j));
+            const double b = whole ? number(k, key * width + y) : 0.0;
+            worst = test::worse(worst, packed(first + key, x), a * cosine - b * sine);
+            worst = test::worse(worst, packed(first + key, y), b * cosine + a * sine);
+          }
+        }
+        // Numbers and angles are below 1: two sums of two products, one after the other.
+        CHECK(worst <= 8.0 * test::kUnit<T>);
+        CHECK(std::count(panels.begin(), panels.end(), T(-7)) == (kTileKeys - keys) * depth);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(111);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -614,7 +676,7 @@ TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel]", float, doubl
   });
 }
 
-TEMPLATE_TEST_CASE("the products of gradients", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the products of gradients", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(120);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -651,7 +713,7 @@ TEMPLATE_TEST_CASE("the products of gradients", "[kernel]", float, double) {
 }
 
 TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whatever else there is",
-                   "[kernel]", float, double) {
+                   "[kernel][engine]", float, double) {
   using T = TestType;
   using Limits = std::numeric_limits<T>;
   test::Random random(121);
@@ -694,7 +756,7 @@ TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whate
   });
 }
 
-TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kernel]", float,
+TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kernel][engine]", float,
                    double) {
   using T = TestType;
   test::Random random(122);
@@ -720,7 +782,8 @@ TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kerne
   });
 }
 
-TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel][engine]", float,
+                   double) {
   using T = TestType;
   test::Random random(123);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -747,7 +810,7 @@ TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel]"
   });
 }
 
-TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
+TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel][engine]") {
   for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
     // Floats from -0 down to -126, one in so many; below that results are subnormal and then 0.
     constexpr std::uint32_t step = test::kEmulated ? 997 : 61;
@@ -784,7 +847,7 @@ TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel]") {
   });
 }
 
-TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel][engine]", float, double) {
   using T = TestType;
   using Limits = std::numeric_limits<T>;
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -808,11 +871,12 @@ TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel]", floa
   });
 }
 
-TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel][engine]", float,
+                   double) {
   using T = TestType;
   using Limits = std::numeric_limits<T>;
   const auto capped = [](const TileEngine<T>& engine, std::array<T, 16> x) {
-    engine.soft_cap(x.data(), 1, 16, T(1), T(1));
+    engine.soft_cap(x.data(), 16, 1, 16, T(1));
     return x;
   };
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -853,8 +917,8 @@ TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel]", fl
   });
 }
 
-TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", "[kernel]", float,
-                   double) {
+TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", "[kernel][engine]",
+                   float, double) {
   using T = TestType;
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
     bool same = true;
@@ -866,15 +930,42 @@ TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", 
       }
       std::array<T, 16> beside = alone;
       beside[15] = T(7);
-      engine.soft_cap(alone.data(), 1, 16, T(1), T(1));
-      engine.soft_cap(beside.data(), 1, 16, T(1), T(1));
+      engine.soft_cap(alone.data(), 16, 1, 16, T(1));
+      engine.soft_cap(beside.data(), 16, 1, 16, T(1));
       same = same && std::equal(alone.begin(), alone.begin() + 15, beside.begin());
     }
     CHECK(same);
   });
 }
 
-TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kernel]", float,
+TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside NaN, wherever that is",
+                   "[kernel][engine]", float, double) {
+  using T = TestType;
+  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+    bool same = true;
+    bool stays = true;
+    for (std::size_t nan = 0; nan < 16; ++nan) {
+      for (std::size_t large = 0; large < 16; ++large) {
+        for (const std::size_t row : {0U, 3U, 8U}) {  // of nine, more than are looked at together
+          std::vector<T> alone(9 * 16, T(0.01));
+          alone[16 * row + large] = T(5);
+          std::vector<T> beside = alone;
+          beside[nan] = std::numeric_limits<T>::quiet_NaN();
+          engine.soft_cap(alone.data(), 16, 9, 16, T(1));
+          engine.soft_cap(beside.data(), 16, 9, 16, T(1));
+          stays = stays && std::isnan(beside[nan]);
+          for (std::size_t i = 0; i < alone.size(); ++i) {
+            same = same && (i == nan || alone[i] == beside[i]);
+          }
+        }
+      }
+    }
+    CHECK(same);
+    CHECK(stays);
+  });
+}
+
+TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kernel][engine]", float,
                    double) {
   using T = TestType;
   test::Random random(108);
@@ -882,12 +973,12 @@ TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kern
     std::vector<T> scores = random_numbers<T>(4 * kTileKeys, random);
     const std::vector<T> before = scores;
     const Index count = 3 * engine.vector;
-    engine.soft_cap(scores.data(), 3, count, T(0.5), T(3));
+    engine.soft_cap(scores.data(), kTileKeys, 3, count, T(1.5));
     for (Index r = 0; r < 4; ++r) {
       for (Index j = 0; j < kTileKeys; ++j) {
         const auto at = static_cast<std::size_t>(r * kTileKeys + j);
         const double was = static_cast<double>(before[at]);
-        const double expected = r < 3 && j < count ? 3.0 * 0.5 * std::tanh(was / 0.5) : was;
+        const double expected = r < 3 && j < count ? 1.5 * std::tanh(was) : was;
         if (static_cast<double>(scores[at]) == expected) continue;
         CHECK(std::fabs(static_cast<double>(scores[at]) - expected) <=
               8.0 * test::kUnit<T> * std::fabs(expected));
@@ -896,7 +987,7 @@ TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kern
   });
 }
 
-TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel][engine]", float, double) {
   using T = TestType;
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
     for (std::size_t at = 0; at < 48; ++at) {
@@ -916,7 +1007,7 @@ TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel]", float, 
   });
 }
 
-TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(103);
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
@@ -934,7 +1025,7 @@ TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel]", float, dou
   });
 }
 
-TEMPLATE_TEST_CASE("packing says whether values are finite", "[kernel]", float, double) {
+TEMPLATE_TEST_CASE("packing says whether values are finite", "[kernel][engine]", float, double) {
   using T = TestType;
   for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
     std::vector<T> panels(static_cast<std::size_t>(kTileKeys * 64));
@@ -954,7 +1045,7 @@ TEMPLATE_TEST_CASE("packing says whether values are finite", "[kernel]", float, 
   });
 }
 
-TEST_CASE("every half and every bfloat16 widens to itself", "[kernel]") {
+TEST_CASE("every half and every bfloat16 widens to itself", "[kernel][engine]") {
   for_each_engine<float>([&](const TileEngine<float>&, const NarrowEngine& engine) {
     std::vector<std::uint16_t> narrow(65536);
     for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<std::uint16_t>(i);
@@ -977,7 +1068,7 @@ TEST_CASE("every half and every bfloat16 widens to itself", "[kernel]") {
   });
 }
 
-TEST_CASE("floats narrow as Eigen's conversions do", "[kernel]") {
+TEST_CASE("floats narrow as Eigen's conversions do", "[kernel][engine]") {
   test::Random random(104);
   // Every half and bfloat16 and what lies between two of them: exact, above and below the middle,
   // the middle itself; and tails of any length.

@@ -44,6 +44,23 @@ struct OneMore : SaysAnotherWidth {
   }
 };
 
+/// A rope's scheme, but for its keys.
+struct Doubles : Rotary<> {
+  using Rotary<>::Rotary;
+  template <Real T>
+  void map_key(std::span<const T> k, const Token&, std::span<T> psi) const {
+    for (std::size_t i = 0; i < k.size(); ++i) psi[i] = 2 * k[i];
+  }
+};
+/// The same, but for its queries.
+struct KeysAsEver : Rotary<> {
+  using Rotary<>::Rotary;
+  template <Real T>
+  void map_query(std::span<const T> q, const Token&, std::span<T> phi) const {
+    std::copy(q.begin(), q.end(), phi.begin());
+  }
+};
+
 Eigen::MatrixXf numbers() {
   Eigen::MatrixXf x(5, 4);
   for (Index i = 0; i < 20; ++i) x.data()[i] = static_cast<float>(i % 7) / 8.0F;
@@ -95,4 +112,22 @@ TEST_CASE("a scheme that keeps rows of one width and says another is refused", "
   CHECK_THROWS_WITH(attended(SaysAnotherWidth{}, numbers()),
                     "coca: scheme.score_dim is 5, expected 4 (head_dim of q, which it keeps as it "
                     "is)");
+}
+
+TEST_CASE("of keys that a derived scheme maps otherwise, it is not said that they turn",
+          "[scheme]") {
+  STATIC_REQUIRE(TurnsKeys<Rotary<>>);
+  STATIC_REQUIRE(TurnsKeys<CocaStrict<>>);
+  STATIC_REQUIRE(TurnsKeys<CocaSlack<>>);
+  STATIC_REQUIRE(TurnsKeys<KeysAsEver>);
+  STATIC_REQUIRE(!TurnsKeys<Doubles>);
+  STATIC_REQUIRE(!TurnsKeys<Dot>);
+  STATIC_REQUIRE(!TurnsKeys<Rotary<MultiRope>>);
+  STATIC_REQUIRE(!TurnsKeys<CocaSlack<RawProjection>>);
+  // Queries turn by nothing here.
+  const Rope still({.dim = 4, .inv_freq = std::vector<double>{0.0, 0.0}});
+  const Eigen::MatrixXf k = numbers();
+  Eigen::MatrixXf expected(5, 4);
+  attention(expected, k, k, k, Dot{}, Full{}, {.scale = 2.0});
+  CHECK(attended(Doubles(still), k) == expected);
 }

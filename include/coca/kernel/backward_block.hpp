@@ -42,7 +42,7 @@ class BackwardBlock {
   BackwardBlock& operator=(const BackwardBlock&) = delete;
 
   /// What rows hold of phi for each of it. Where nothing changes scores, they come in base 2.
-  T phi_factor() const { return scores_.natural() ? call_.scale : call_.scale * kLog2e<T>; }
+  T phi_factor() const { return scores_.phi_factor(); }
 
   const BackwardOperands<Call>& operands() const { return operands_; }
 

@@ -100,9 +100,9 @@ class BackwardOperands : public QueryRows<Call> {
       std::fill(value_rows.begin() + count, value_rows.begin() + whole, value_rows[0]);
       const Index tile = key / kTileKeys * kTileKeys;
       engine_.pack_keys(key_rows.data(), memory_.key_panels + tile * widths_.score, key - tile,
-                        whole, widths_.score);
+                        whole, 0, widths_.score);
       engine_.pack_keys(value_rows.data(), memory_.value_panels + tile * widths_.value, key - tile,
-                        whole, widths_.value);
+                        whole, 0, widths_.value);
     }
     std::fill_n(memory_.dpsi + first * widths_.phi_stride, (last - first) * widths_.phi_stride,
                 T(0));

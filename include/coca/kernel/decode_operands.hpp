@@ -9,6 +9,7 @@
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/target.hpp"
+#include "coca/kernel/coordinate_pairs.hpp"
 #include "coca/kernel/decode_plan.hpp"
 #include "coca/kernel/key_block.hpp"
 #include "coca/kernel/key_rows.hpp"
@@ -70,7 +71,7 @@ class DecodeOperands : public QueryRows<Call> {
     if (KeepsKeys<S, T> && bfloat16_ != nullptr) return load_bfloat16_queries(factor);
     Base::load_queries(factor);
     if constexpr (TurnsKeys<S>) {
-      if constexpr (S::turned_key == TurnedKey::twice) {
+      if constexpr (kTurnedKey<S> == TurnedKey::twice) {
         std::fill_n(buffers_.cosines, widths_.score / 2, T(1));
         std::fill_n(buffers_.sines, widths_.score / 2, T(-1));
         turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, tile_.queries);
@@ -226,9 +227,9 @@ class DecodeOperands : public QueryRows<Call> {
         turned_scores(keys, scores, rows);
       } else {
         T* rounded = buffers_.panel_queries + row * (widths_.score / 2 + 1);
-        for_each_pairs([&](const CoordinatePairs& pairs) {
+        for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
           int8_->turn_queries(turned, pairs, cosines, sines, rounded, rows, widths_.score);
-          const auto product = S::turned_key == TurnedKey::whole ? int8_->whole : int8_->halves;
+          const auto product = kTurnedKey<S> == TurnedKey::whole ? int8_->whole : int8_->halves;
           product(rounded, widths_.score, keys, pairs, turns_.integers, scores, rows,
                   pairs.begin > 0);
         });
@@ -246,7 +247,7 @@ class DecodeOperands : public QueryRows<Call> {
 
   /// Some rows of queries, turned by angles of which every pair has a cosine and a sine.
   void turn_queries(const T* queries, Index rows, const T* cosines, const T* sines, T* to) const {
-    for_each_pairs([&](const CoordinatePairs& pairs) {
+    for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
       engine_.turn_rows(queries, pairs, cosines, sines, to, rows, widths_.score);
     });
   }
@@ -254,8 +255,8 @@ class DecodeOperands : public QueryRows<Call> {
   /// The scores of keys as they are, turned to their places, with queries turned to the panel.
   void turned_scores(const CachedPanel& keys, T* scores, Index rows) const {
     const TurnFunctions<T>& turned =
-        S::turned_key == TurnedKey::whole ? panels_.whole : panels_.halves;
-    for_each_pairs([&](const CoordinatePairs& pairs) {
+        kTurnedKey<S> == TurnedKey::whole ? panels_.whole : panels_.halves;
+    for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
       if (rows < kManyRows) {
         turned.scores(buffers_.panel_queries, widths_.score, keys, pairs, turns_.places, scores,
                       rows, pairs.begin > 0);
@@ -265,19 +266,6 @@ class DecodeOperands : public QueryRows<Call> {
     });
     if (rows < kManyRows) return;
     plain_.scores(buffers_.panel_queries, psi_panel(), scores, rows, widths_.score);
-  }
-
-  /// Calls use(pairs) for the pairs that turn, and for those that do not and have angles of 0.
-  template <class Use>
-  void for_each_pairs(const Use& use) const {
-    const auto& rope = call_.scheme.rope();
-    const auto some = [&](Index begin, Index end) {
-      if (begin == end) return;
-      const auto [first, second] = rope.pair(begin);
-      use(CoordinatePairs{begin, end - begin, first, second, rope.pair_step()});
-    };
-    some(0, rope.rotary_dim() / 2);
-    some(rope.rotary_dim() / 2, rope.dim() / 2);
   }
 
   /// psi of one key, at its place among those of its panel.

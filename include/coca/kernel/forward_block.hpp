@@ -33,7 +33,7 @@ class ForwardBlock {
 
   /// Queries, and the sinks if this item is the one to count them.
   void begin(bool sinks) {
-    operands_.load_queries(scores_.natural() ? call_.scale : call_.scale * kLog2e<T>);
+    operands_.load_queries(scores_.phi_factor());
     if (sinks) operands_.add_sinks();
   }
 

@@ -7,11 +7,13 @@
 #include <cstdint>
 
 #include "coca/core/scalar.hpp"
+#include "coca/kernel/coordinate_pairs.hpp"
 #include "coca/kernel/forward_plan.hpp"
 #include "coca/kernel/key_block.hpp"
 #include "coca/kernel/key_rows.hpp"
 #include "coca/kernel/query_rows.hpp"
 #include "coca/kernel/tile_engine.hpp"
+#include "coca/position/panel_angles.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// The operands of one item of the forward kernel on their way into work memory.
@@ -42,7 +44,11 @@ class ForwardOperands : public QueryRows<Call> {
         keys_(call, call.tensors.k, sequence_, key_head_, Stored::keys),
         values_(call, call.tensors.v, sequence_, key_head_, Stored::values),
         few_rows_(sequence_.queries * call.group() <= kFewRows),
-        bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : engine.bfloat16) {}
+        bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : engine.bfloat16) {
+    if constexpr (TurnsKeys<S>) {
+      if (in_panels()) turns_ = call.scheme.rope().template panel_turns<T>();
+    }
+  }
 
   /// All rows of the item: factor * phi(q).
   void load_queries(T factor) {
@@ -116,6 +122,11 @@ class ForwardOperands : public QueryRows<Call> {
 
  private:
   void load_some_keys(Index key_begin, Index first, Index count) {
+    if constexpr (TurnsKeys<S>) {
+      if (in_panels() && in_a_row(key_begin + first, count)) {
+        return load_turned_keys(key_begin, first, count);
+      }
+    }
     const T** rows = key_rows_.data() + (few_rows_ ? first : 0);
     // Rows that stay rows have the place of the panels.
     T* memory = few_rows_ ? buffers_.keys + first * widths_.score : buffers_.key_rows;
@@ -128,7 +139,50 @@ class ForwardOperands : public QueryRows<Call> {
     // What fills up a vector may be any numbers: their scores are not looked at.
     const Index whole = whole_vectors(count);
     std::fill(rows + count, rows + whole, rows[0]);
-    if (!few_rows_) engine_.pack_keys(rows, buffers_.keys, first, whole, depth());
+    if (!few_rows_) engine_.pack_keys(rows, buffers_.keys, first, whole, 0, depth());
+  }
+
+  /// psi of keys whose positions follow each other: packed as they are, and turned side by side. All of
+  /// them by the rotation of the first, and each by that of its place, so that angles are looked up once.
+  void load_turned_keys(Index key_begin, Index first, Index count) {
+    const T** rows = key_rows_.data();
+    for (Index i = 0; i < count; ++i) {
+      rows[i] = keys_.row(narrow_, key_begin + first + i, buffers_.key_rows + i * keys_.width());
+    }
+    const Index whole = whole_vectors(count);
+    std::fill(rows + count, rows + whole, rows[0]);
+    engine_.pack_keys(rows, buffers_.keys, first, whole, widths_.score - keys_.width(),
+                      widths_.score);
+    const auto& rope = call_.scheme.rope();
+    rope.cos_sin(position_of(key_begin + first), buffers_.cosines, buffers_.sines);
+    if constexpr (kTurnedKey<S> == TurnedKey::twice) {
+      // R (t, t) = R' (t, 0), where R' has c - s for a cosine, and c + s for a sine.
+      for (Index j = 0; j < rope.dim() / 2; ++j) {
+        const T cosine = buffers_.cosines[j];
+        buffers_.cosines[j] = cosine - buffers_.sines[j];
+        buffers_.sines[j] = cosine + buffers_.sines[j];
+      }
+    }
+    const auto turn = kTurnedKey<S> == TurnedKey::whole ? engine_.turn_whole : engine_.turn_halves;
+    for_each_pairs(rope, [&](const CoordinatePairs& pairs) {
+      turn(buffers_.keys, first, whole, widths_.score, pairs, turns_.places, buffers_.cosines,
+           buffers_.sines);
+    });
+  }
+
+  /// Whether keys become panels of T, and not rows or pairs of bfloat16.
+  bool in_panels() const { return !few_rows_ && bfloat16_ == nullptr; }
+
+  Position position_of(Index key) const {
+    return key_positions_(sequence_.batch, sequence_.first_key + key, key);
+  }
+  /// Whether some keys stand one behind the other.
+  bool in_a_row(Index key, Index count) const {
+    for (Index i = 1; i < count; ++i) {
+      const Position before = position_of(key + i - 1);
+      if (before >= position_of(key + i) || before + 1 != position_of(key + i)) return false;
+    }
+    return true;
   }
 
   /// psi of one key, in `to` if it is not where it was.
@@ -137,8 +191,7 @@ class ForwardOperands : public QueryRows<Call> {
       if (bfloat16_ == nullptr) return keys_.row(narrow_, key, to);
       return bfloat16_row(keys_, key, widths_.score % 2 == 0, to);
     } else {
-      const Token token{key_positions_(sequence_.batch, sequence_.first_key + key, key),
-                        sequence_.index, key, key_head_};
+      const Token token{position_of(key), sequence_.index, key, key_head_};
       call_.scheme.map_key(span(keys_.row(narrow_, key, buffers_.scratch), keys_.width()), token,
                            span(to, widths_.score));
       if (bfloat16_ != nullptr) bfloat16_->round(to, to, widths_.score);
@@ -214,6 +267,7 @@ class ForwardOperands : public QueryRows<Call> {
   const Bfloat16Functions<T>* bfloat16_;  ///< if the products are in bfloat16, else null
   T factor_ = T(1);                       ///< of scores, if they are
   bool values_finite_ = true;
+  PanelTurns<T> turns_{};
   std::array<const T*, kTileKeys> key_rows_;  ///< of the block, where rows are few
   std::array<const T*, kTileKeys> value_rows_;
 };

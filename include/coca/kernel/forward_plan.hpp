@@ -23,6 +23,8 @@ struct ForwardBuffers : TileBuffers<T> {
   T* values;      ///< kTileKeys x sums, in panels
   T* key_rows;    ///< kPackKeys x score, before they become panels
   T* value_rows;  ///< kPackKeys x value, likewise
+  T* cosines;     ///< of a turn of keys, for every pair
+  T* sines;
 
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
       : TileBuffers<T>(carver.take<T>(rows * widths.score), carver.take<T>(rows * widths.row()),
@@ -31,7 +33,9 @@ struct ForwardBuffers : TileBuffers<T> {
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),
-        value_rows(carver.take<T>(kPackKeys * widths.value)) {}
+        value_rows(carver.take<T>(kPackKeys * widths.value)),
+        cosines(carver.take<T>(widths.score / 2 + 16)),
+        sines(carver.take<T>(widths.score / 2 + 16)) {}
 
   static std::size_t bytes(Index rows, const ForwardWidths& widths) {
     Carver measure;
@@ -56,14 +60,19 @@ class ForwardPlan {
     // Workers want several items each, and as many as the others: some counts divide better.
     double least_waste = std::numeric_limits<double>::infinity();
     Index best = most;
-    for (Index wanted = kFewestItems; threads > 1 && wanted <= 2 * kFewestItems; ++wanted) {
-      const Index rows = most_rows(widths, real_bytes, total_rows, wanted * threads);
+    const auto try_items = [&](Index each) {
+      const Index rows = most_rows(widths, real_bytes, total_rows, each * threads);
       cut(rows);
       const Index turns = (items() + threads - 1) / threads;
       const double waste = static_cast<double>(turns * threads) / static_cast<double>(items());
-      if (waste >= least_waste) continue;
+      if (waste >= least_waste) return;
       least_waste = waste;
       best = rows;
+    };
+    if (threads > 1) {
+      // As few as may be, and a few more.
+      const Index fewest = std::max((items() + threads - 1) / threads, kFewestItems);
+      for (Index each = fewest; each <= fewest + kFewestItems; ++each) try_items(each);
     }
     cut(best);
 
@@ -121,8 +130,8 @@ class ForwardPlan {
   }
 
  private:
-  /// Many rows share the work of loading a block of keys; a megabyte or two of them stays near.
-  static constexpr Index kBlockBytes = Index{3} << 19;
+  /// Many rows share the work of loading a block of keys; two megabytes of them stay near.
+  static constexpr Index kBlockBytes = Index{9} << 18;
   /// Below this many operations, a thread takes longer to wake than to work.
   static constexpr double kWorthAThread = 2e6;
   static constexpr Index kFewestItems = 4;  ///< a worker

@@ -158,14 +158,15 @@ class QueryRows {
     for_each_row([&](Index row, Index query, Index head) {
       const T* sums = tile_.sums + row * widths_.row();
       const T sum = sum_of_lanes(sums + widths_.sums);
+      const TokenRows<std::byte> out(call_.tensors.out, sequence_.batch, head);
+      const Index place = sequence_.first_query + query;
+      if (query + kQueriesAhead < sequence_.queries) prefetch_row(out, place + kQueriesAhead);
       // A row that saw nothing has sums of 0: it gives zeros.
-      store_row(engine_, narrow_, sums,
-                TokenRows<std::byte>(call_.tensors.out, sequence_.batch, head),
-                sequence_.first_query + query, sum == T(0) ? T(1) : T(1) / sum);
+      store_row(engine_, narrow_, sums, out, place, sum == T(0) ? T(1) : T(1) / sum);
       std::visit(
           [&](const auto& lse) {
             if constexpr (requires { lse(Index{}, Index{}, Index{}); }) {
-              auto& to = lse(sequence_.batch, head, sequence_.first_query + query);
+              auto& to = lse(sequence_.batch, head, place);
               to = static_cast<std::remove_reference_t<decltype(to)>>(
                   log_sum_exp(tile_.maxima[row], sum));
             }

@@ -176,9 +176,20 @@ struct TileEngine {
   Index vector;  ///< numbers in a vector; columns of sums are padded to this
   Index panel;   ///< keys, or columns, in a panel
 
-  /// Rows of keys, `depth` wide -> their place in the panels, from key `first` on; both whole
-  /// vectors.
-  void (*pack_keys)(const T* const* rows, T* panels, Index first, Index keys, Index depth);
+  /// Rows of keys -> coordinates begin .. depth of their place in the panels, from key `first` on;
+  /// `first` and `keys` are whole vectors.
+  void (*pack_keys)(const T* const* rows, T* panels, Index first, Index keys, Index begin,
+                    Index depth);
+
+  /// Turns some pairs of keys that are packed, at most kPackKeys of them: the i-th by the angles at place
+  /// i of `angles`, as TurnFunctions has them, and all by one more of each pair. Of both members of a
+  /// pair: (a, b) -> (a c - b s, b c + a s).
+  void (*turn_whole)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
+                     const T* angles, const T* cosines, const T* sines);
+  /// Of one number t a pair, packed from coordinate depth / 2 on: t -> (t c, t s). Pairs in order, and
+  /// no member of pair j behind coordinate depth / 2 + j.
+  void (*turn_halves)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
+                      const T* angles, const T* cosines, const T* sines);
 
   /// Rows of values -> their place in the panels, from key `first` on; columns beyond `dim` up to a
   /// whole vector become 0. Returns whether all of them are finite.
@@ -189,8 +200,8 @@ struct TileEngine {
   void (*scores)(const T* queries, const T* panels, T* scores, Index rows, Index first, Index last,
                  Index depth);
 
-  /// scores[rows x count] = unit * cap * tanh(scores / cap), whole vectors.
-  void (*soft_cap)(T* scores, Index rows, Index count, T cap, T unit);
+  /// scores[rows x count], rows a stride apart, = height * tanh(scores), whole vectors.
+  void (*soft_cap)(T* scores, Index stride, Index rows, Index count, T height);
 
   /// scores[count] of one row -= slope * |distance - i|, whole vectors.
   void (*add_slope)(T* scores, Index count, T distance, T slope);

@@ -36,9 +36,12 @@ class TileScores {
   TileScores(const Call& call, const TileEngine<T>& engine, const Rows& rows)
       : call_(call), engine_(engine), rows_(rows) {}
 
-  /// Whether something changes scores, which then wants the products in natural units, and brings
-  /// them to base 2 when it is done.
-  bool natural() const { return kHooks || call_.soft_cap > T(0); }
+  /// What phi is multiplied by, so that products come as they are wanted: by hooks in natural units, by
+  /// the soft-cap as the arguments of its tanh, else in base 2, to which those two bring them.
+  T phi_factor() const {
+    if (!TransformsLogits<S, T> && call_.soft_cap > T(0)) return call_.scale / call_.soft_cap;
+    return kHooks || call_.soft_cap > T(0) ? call_.scale : call_.scale * kLog2e<T>;
+  }
   /// Whether scores bend, so that their derivatives are not 1.
   bool bends() const { return TransformsLogits<S, T> || call_.soft_cap > T(0); }
 
@@ -135,7 +138,7 @@ class TileScores {
                  const KeyRange& keys) const {
     constexpr T unit = Biased<M> ? T(1) : kLog2e<T>;
     if constexpr (TransformsLogits<S, T>) {
-      const T factor = call_.soft_cap > T(0) ? T(1) : unit;
+      const T factor = call_.soft_cap > T(0) ? T(1) / call_.soft_cap : unit;
       for (Index r = 0; r < rows; ++r) {
         T* scores = tile + r * Stride;
         Site at = site(row + r, 0);
@@ -151,13 +154,12 @@ class TileScores {
     }
     const auto [from, to] = whole_vectors(keys);
     if (call_.soft_cap > T(0)) {
-      for (Index r = 0; r < rows; ++r) {
-        T* scores = tile + r * Stride + from;
-        engine_.soft_cap(scores, 1, to - from, call_.soft_cap, unit);
-        if constexpr (Derivatives) {
-          engine_.gradients.derive_soft_cap(scores, derivatives + r * Stride + from, to - from,
-                                            T(1) / (call_.soft_cap * unit),
-                                            !TransformsLogits<S, T>);
+      engine_.soft_cap(tile + from, Stride, rows, to - from, call_.soft_cap * unit);
+      if constexpr (Derivatives) {
+        for (Index r = 0; r < rows; ++r) {
+          engine_.gradients.derive_soft_cap(
+              tile + r * Stride + from, derivatives + r * Stride + from, to - from,
+              T(1) / (call_.soft_cap * unit), !TransformsLogits<S, T>);
         }
       }
     }

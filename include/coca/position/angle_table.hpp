@@ -32,11 +32,11 @@ inline std::pair<double, double> exact_cos_sin(double n, double frequency) {
 
 }  // namespace detail
 
-/// The rotations by n * frequency[j], for every n. A position is written in base 256,
-/// n = d0 + 256 d1 + 65536 d2, and its rotation is the product of one tabled rotation per digit, in
-/// double. A row of the table holds the rotations of one digit value and is made when first needed:
-/// 32K tokens touch 384 rows, whatever is asked in between. Reading needs no lock, so one table
-/// serves all threads.
+/// The rotations by n * frequency[j], for every n. A position is written in base 64,
+/// n = d0 + 64 d1 + 4096 d2 + ..., and its rotation is the product of one tabled rotation per digit, in
+/// double. A row of the table holds the rotations of one digit value, chunk after chunk, cosines before
+/// sines, and is made when first needed: 32K tokens touch 134 rows, whatever is asked in between.
+/// Reading needs no lock, so one table serves all threads.
 class AngleTable {
  public:
   /// Frequencies in radians a token.
@@ -50,8 +50,8 @@ class AngleTable {
   static constexpr Index chunk = 16;
 
   /// Writes the cos and sin of n * frequency[first + i] for i < count, times a factor, up to a whole
-  /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. Beyond position
-  /// 2^28, rotations are computed rather than looked up. What a thread asked for last is kept for it:
+  /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. From position
+  /// 2^30 on, rotations are computed rather than looked up. What a thread asked for last is kept for it:
   /// heads that share a position ask one after another. Not inlined: one copy serves all schemes.
   template <Real T>
   [[gnu::noinline]] void cos_sin(Position n, Index first, Index count, T* cosines, T* sines,
@@ -75,16 +75,6 @@ class AngleTable {
   }
 
  private:
-  /// A row of the table is chunk after chunk of rotations, cosines before sines.
-  struct Rotation {
-    double cosine;
-    double sine;
-
-    [[gnu::always_inline]] Rotation operator*(const Rotation& other) const {
-      return {cosine * other.cosine - sine * other.sine, sine * other.cosine + cosine * other.sine};
-    }
-  };
-
   /// Rotations asked for, and who asked for what.
   template <Real T>
   struct Kept {
@@ -113,7 +103,7 @@ class AngleTable {
   void compute(Position n, Index first, Index count, T* cosines, T* sines, double factor) const {
     const auto size = n < 0 ? ~static_cast<std::uint64_t>(n) + 1 : static_cast<std::uint64_t>(n);
     const double sine_factor = n < 0 ? -factor : factor;
-    if (size >= kRadix * kRadix * kTopRows) {
+    if (size >= kEnd) {
       for (Index i = 0; i < count; ++i) {
         const auto [c, s] = detail::exact_cos_sin(static_cast<double>(size), frequency(first + i));
         cosines[i] = static_cast<T>(factor * c);
@@ -121,38 +111,31 @@ class AngleTable {
       }
       return;
     }
-    // Rows of the digits; null: this digit and those above it are 0.
-    const double* low = row(0, size % kRadix);
-    const double* mid = size >= kRadix ? row(1, size / kRadix % kRadix) : nullptr;
-    const double* top = size >= kRadix * kRadix ? row(2, size / (kRadix * kRadix)) : nullptr;
+    // Rows of the digits; a rotation by 0 changes nothing and is left out.
+    const double* rows[kDigits] = {row(0, size % kRadix)};
+    int digits = 1;
+    std::uint64_t left = size / kRadix;
+    for (int level = 1; left > 0; ++level, left /= kRadix) {
+      if (left % kRadix != 0) rows[digits++] = row(level, left % kRadix);
+    }
     detail::on_target(
         target(), [&]() __attribute__((always_inline)) {
           for (Index i = 0; i < count; i += chunk) {
             const Index place = 2 * (first + i);
-            const auto at = [place](const double* row, Index l) __attribute__((always_inline)) {
-              return Rotation{row[place + l], row[place + chunk + l]};
-            };
-            const auto write = [&](const auto& rotation) __attribute__((always_inline)) {
-              // Numbers of its own: a loop that writes where it may read does not become vector code.
-              T c[chunk], s[chunk];
+            // Numbers of its own: a loop that writes where it may read does not become vector code.
+            double c[chunk], s[chunk];
+            for (Index l = 0; l < chunk; ++l) c[l] = rows[0][place + l];
+            for (Index l = 0; l < chunk; ++l) s[l] = rows[0][place + chunk + l];
+            for (int digit = 1; digit < digits; ++digit) {
+              const double* by = rows[digit] + place;
               for (Index l = 0; l < chunk; ++l) {
-                const Rotation turned = rotation(l);
-                c[l] = static_cast<T>(factor * turned.cosine);
-                s[l] = static_cast<T>(sine_factor * turned.sine);
+                const double cosine = c[l] * by[l] - s[l] * by[chunk + l];
+                s[l] = s[l] * by[l] + c[l] * by[chunk + l];
+                c[l] = cosine;
               }
-              for (Index l = 0; l < chunk; ++l) cosines[i + l] = c[l];
-              for (Index l = 0; l < chunk; ++l) sines[i + l] = s[l];
-            };
-            if (top != nullptr) {
-              write([&](Index l) __attribute__((always_inline)) {
-                return at(low, l) * at(mid, l) * at(top, l);
-              });
-            } else if (mid != nullptr) {
-              write([&](Index l)
-                        __attribute__((always_inline)) { return at(low, l) * at(mid, l); });
-            } else {
-              write([&](Index l) __attribute__((always_inline)) { return at(low, l); });
             }
+            for (Index l = 0; l < chunk; ++l) cosines[i + l] = static_cast<T>(factor * c[l]);
+            for (Index l = 0; l < chunk; ++l) sines[i + l] = static_cast<T>(sine_factor * s[l]);
           }
         });
   }
@@ -163,8 +146,10 @@ class AngleTable {
     return last.fetch_add(1, std::memory_order_relaxed) + 1;
   }
 
-  static constexpr std::uint64_t kRadix = 256;
-  static constexpr std::uint64_t kTopRows = 4096;
+  /// A digit's rows stay in a second-level cache beside what else goes through it.
+  static constexpr std::uint64_t kRadix = 64;
+  static constexpr int kDigits = 5;
+  static constexpr std::uint64_t kEnd = std::uint64_t{1} << 30;  ///< the first number of more
 
   double frequency(Index j) const {
     const auto index = static_cast<std::size_t>(j);
@@ -186,7 +171,7 @@ class AngleTable {
     const std::lock_guard lock(growth_);
     if (const double* made = rows_[slot].load(std::memory_order_relaxed)) return made;
     auto values = std::make_unique<double[]>(row_size());
-    const auto n = static_cast<double>(digit << (8 * level));
+    const auto n = static_cast<double>(digit << (6 * level));
     for (std::size_t i = 0; i < row_size(); i += 2 * static_cast<std::size_t>(chunk)) {
       for (std::size_t j = 0; j < static_cast<std::size_t>(chunk); ++j) {
         const auto pair = static_cast<Index>(i / 2 + j);
@@ -204,7 +189,7 @@ class AngleTable {
   std::uint64_t number_ = next_number();
   mutable std::mutex growth_;
   mutable std::vector<std::unique_ptr<double[]>> storage_;
-  mutable std::array<std::atomic<const double*>, 2 * kRadix + kTopRows> rows_{};
+  mutable std::array<std::atomic<const double*>, kDigits * kRadix> rows_{};
   mutable std::atomic<std::size_t> rows_made_{0};
 };
 

@@ -19,22 +19,6 @@ namespace coca::inline v0 {
 
 namespace detail {
 
-/// The class that declares a member, which may be a base of the one it is asked of.
-template <class Member>
-struct ClassOf {
-  using type = void;
-};
-template <class R, class C, class... A>
-struct ClassOf<R (C::*)(A...) const> {
-  using type = C;
-};
-
-/// False where both are members that can be named, and of different classes: then a derived scheme has
-/// a map of its own beside the adjoint of its base's.
-template <class Map, class Adjoint>
-inline constexpr bool kOfOneClass =
-    std::is_same_v<typename ClassOf<Map>::type, typename ClassOf<Adjoint>::type>;
-
 template <class S, class T>
 constexpr bool query_adjoint_is_stale() {
   if constexpr (requires {

@@ -64,10 +64,7 @@ class AtDistance : public Base {
                        std::span<T> dk) const {
     Base::map_key_adjoint(k, moved(at, 0), dpsi, dk);
   }
-  static constexpr TurnedKey turned_key = [] {
-    if constexpr (kStill) return Base::turned_key;
-    return TurnedKey::no;
-  }();
+  Turned<kStill ? kTurnedKey<Base> : TurnedKey::no> turned_key() const { return {}; }
   const Rope& rope() const requires kStill { return *still_; }
 
   template <Real T>

@@ -121,7 +121,7 @@ class CocaDual : public Coca<KeyForm, R> {
         this->rope_, key, this->place(at), dpsi, dkey,
         [](T u, T v, T cosine, T sine) { return u * (cosine - sine) + v * (cosine + sine); });
   }
-  static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::twice);
+  Turned<KeyForm::turned_key(TurnedKey::twice)> turned_key() const { return {}; }
 };
 
 }  // namespace detail
@@ -172,7 +172,7 @@ class CocaStrict : public detail::Coca<KeyForm, R> {
     KeyForm::map_adjoint(this->rope_, key, this->place(at), dpsi, dkey,
                          [](T u, T v, T cosine, T sine) { return u * cosine + v * sine; });
   }
-  static constexpr TurnedKey turned_key = KeyForm::turned_key(TurnedKey::once);
+  Turned<KeyForm::turned_key(TurnedKey::once)> turned_key() const { return {}; }
 };
 
 /// The slack form, the dual of the paper's theorem 1 (equation 10) without its constraint, which is

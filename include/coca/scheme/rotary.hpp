@@ -32,7 +32,7 @@ class Rotary : public SchemeDefaults {
                                       std::span<T> psi) const {
     turn(k, at, psi);
   }
-  static constexpr TurnedKey turned_key = TurnedKey::whole;
+  Turned<TurnedKey::whole> turned_key() const { return {}; }
 
   /// Turning back is the adjoint of turning.
   template <Real T>

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <concepts>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include "coca/core/scalar.hpp"
 
@@ -115,12 +117,47 @@ enum class TurnedKey {
   once,   ///< t and 0
 };
 
-/// A scheme that says so, in a constant `turned_key`. As
-///     phi(q, m) . psi(k, b + i) = (R_-b phi(q, m)) . psi(k, i),
-/// decoding may then turn the query back instead of the keys, and those by small angles alone. Without
-/// it, psi is taken of each key.
+/// What a scheme's `turned_key() const` returns.
+template <TurnedKey How>
+using Turned = std::integral_constant<TurnedKey, How>;
+
+/// How a scheme's keys turn: `no` where it does not say.
 template <class S>
-concept TurnsKeys = S::turned_key != TurnedKey::no&& requires(const S& scheme) {
+inline constexpr TurnedKey kTurnedKey = TurnedKey::no;
+template <class S>
+  requires requires(const S& scheme) {
+    { scheme.turned_key().value } -> std::convertible_to<TurnedKey>;
+  }
+inline constexpr TurnedKey kTurnedKey<S> = decltype(std::declval<const S&>().turned_key())::value;
+
+namespace detail {
+
+/// The class that declares a member, which may be a base of the one it is asked of.
+template <class Member>
+struct ClassOf {
+  using type = void;
+};
+template <class R, class C, class... A>
+struct ClassOf<R (C::*)(A...) const> {
+  using type = C;
+};
+
+/// False where both are members that can be named, and of different classes: then a derived scheme has
+/// a map of its own beside what its base says of another one.
+template <class Map, class Other>
+inline constexpr bool kOfOneClass =
+    std::is_same_v<typename ClassOf<Map>::type, typename ClassOf<Other>::type>;
+
+}  // namespace detail
+
+/// A scheme that says so, beside its `map_key`: of a derived one that hides that, nothing is known. As
+///     psi(k, b + i) = R_b psi(k, i),  phi(q, m) . psi(k, b + i) = (R_-b phi(q, m)) . psi(k, i),
+/// the kernel may turn keys side by side, by small angles and one more that they share, and decoding turn
+/// the query back by that one. Without it, psi is taken of each key.
+template <class S>
+concept TurnsKeys = kTurnedKey<S>
+!= TurnedKey::no&& detail::kOfOneClass<decltype(&S::template map_key<float>),
+                                       decltype(&S::turned_key)>&& requires(const S& scheme) {
   scheme.rope().template panel_turns<float>();
 };
 

@@ -59,7 +59,6 @@ class XPos : public Base {
     Base::map_key(k, at, psi);
     multiply(static_cast<double>(options_.centre - at.position), psi);
   }
-  static constexpr TurnedKey turned_key = TurnedKey::no;
 
   template <Real T>
   void map_query_adjoint(std::span<const T> q, const Token& at, std::span<T> dphi,
