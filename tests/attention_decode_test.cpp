@@ -158,44 +158,6 @@ TEST_CASE("decode in double", "[decode]") {
   CHECK(largest_difference(out, expected) <= 1e-13);
 }
 
-TEST_CASE("the same bits on any number of threads, for any pages, beside any sequences",
-          "[decode]") {
-  Random random(2);
-  const coca::Rope rope({.dim = 16});
-  Eigen::ThreadPool pool(4);
-  for_each_any_form(rope, [&](const auto& form) {
-    if (form.half_width) return;
-    INFO(form.name);
-    const std::vector<Index> lengths{2500, 17, 1030};
-    std::vector<Tokens> tokens;
-    for (const Index length : lengths) tokens.push_back(Tokens{3, 16, 20}.add(length, random));
-    Tensor<float> q({3, 2, 9, 16});
-    q.fill([&] { return random.uniform(); });
-    const auto decode = [&](Index page, int threads, std::vector<std::size_t> which) {
-      coca::PagedCache cache({.key_heads = 3, .key_dim = 16, .value_dim = 20},
-                             {.page_tokens = page});
-      std::vector<SequenceId> ids;
-      Tensor<float> own_q({static_cast<Index>(which.size()), 2, 9, 16});
-      Tensor<float> out({static_cast<Index>(which.size()), 2, 9, 20});
-      for (std::size_t i = 0; i < which.size(); ++i) {
-        ids.push_back(cache.add());
-        cache.append(ids.back(), tokens[which[i]].k(), tokens[which[i]].v());
-        std::copy_n(q.storage().begin() + static_cast<Index>(which[i]) * 288, 288,
-                    own_q.storage().begin() + static_cast<Index>(i) * 288);
-      }
-      coca::decode(out.view(), own_q.view(), cache, ids, form.scheme, coca::Causal{}, {},
-                   Eigen::ThreadPoolDevice(&pool, threads));
-      return out.storage();
-    };
-    const std::vector<float> expected = decode(16, 1, {0, 1, 2});
-    for (const Index page : {16, 48, 256}) {
-      for (const int threads : {1, 2, 3, 4}) CHECK(decode(page, threads, {0, 1, 2}) == expected);
-    }
-    const std::vector<float> alone = decode(64, 2, {2});
-    CHECK(std::equal(alone.begin(), alone.end(), expected.begin() + 2 * 360));
-  });
-}
-
 TEST_CASE("a chunk of a prompt gives the bits of attention over tensors", "[decode]") {
   Random random(3);
   const Tokens tokens = Tokens{2, 8, 12}.add(300, random);
@@ -212,61 +174,87 @@ TEST_CASE("a chunk of a prompt gives the bits of attention over tensors", "[deco
 
 TEST_CASE("token by token, decode gives the rows of the prefill", "[decode]") {
   Random random(4);
-  const coca::Rope rope({.dim = 16});
-  for_each_any_form(rope, [&](const auto& form) {
-    if (!form.half_width) return;
-    INFO(form.name);
-    const Tokens tokens = Tokens{2, 8, 12}.add(150, random);
-    Tensor<float> q({1, 150, 6, 16}), prefill({1, 150, 6, 12}), row({1, 1, 6, 12});
-    q.fill([&] { return random.uniform(); });
-    const coca::Causal mask;
-    coca::attention(prefill.view(), q.view(), tokens.k4(), tokens.v4(), form.scheme, mask);
-    coca::GrowingCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 12});
-    const std::vector<SequenceId> ids{cache.add()};
-    double worst = 0.0;
-    for (Index n = 0; n < 150; ++n) {
-      const auto one = [&](coca::View<const float, 3> x) {
-        x.data = &x(n, 0, 0);
-        x.shape[0] = 1;
-        return x;
+  // Masks under which no token sees a later one.
+  const std::array<AnyMask, 3> masks{
+      AnyMask(coca::Causal{}), AnyMask(coca::Causal{} & coca::SlidingWindow{40, 0}),
+      AnyMask(coca::Causal{} & (coca::SinkTokens{4} | coca::SlidingWindow{20, 0}))};
+  constexpr Index tokens = 150;
+  for (const ElementType type :
+       {ElementType::float32, ElementType::bfloat16, ElementType::float16, ElementType::int8}) {
+    for_each_form(coca::Rope({.dim = 16}), [&](const auto& form) {
+      const coca::CacheOptions options{2, form.half_width ? 8 : 16, 12, type};
+      const Tokens all = Tokens{2, options.key_dim, 12}.add(tokens, random);
+      Tensor<float> q({1, tokens, 6, 16}), prefill({1, tokens, 6, 12}), row({1, 1, 6, 12});
+      q.fill([&] { return random.uniform(); });
+      const double magnitude = form.coca ? coca_magnitude(longest_row(q), 1.0) / 4.0
+                                         : linear_magnitude(longest_row(q), 4.0) / 4.0;
+      const double bound = attention_bounds<float, float>(magnitude, 0.0, 1.0, 16, tokens).out +
+                           attention_bounds<float, float>(
+                               magnitude, 0.0, 1.0, 16, tokens,
+                               type == ElementType::int8 ? int8_units(16) : OperandUnits{})
+                               .out;
+      const auto check = [&](const char* kind, auto&& cache) {
+        INFO(form.name << ", " << kind << ", type " << static_cast<int>(type));
+        const std::vector<SequenceId> ids{cache.add()};
+        cache.append(ids[0], all.k(), all.v());
+        // The numbers that the cache holds.
+        const Tokens held = tokens_of(cache, ids[0], 2, options.key_dim, 12);
+        for (const AnyMask& mask : masks) {
+          coca::attention(prefill.view(), q.view(), held.k4(), held.v4(), form.scheme, mask);
+          double worst = 0.0;
+          const std::vector<SequenceId> fork{cache.fork(ids[0])};
+          for (const Index n : {149, 128, 127, 64, 63, 30, 16, 15, 1, 0}) {
+            cache.truncate(fork[0], n + 1);
+            auto own_q = q.view();
+            own_q.data = &own_q(0, n, 0, 0);
+            own_q.shape[1] = 1;
+            coca::decode(row.view(), own_q, cache, fork, form.scheme, mask);
+            for (Index i = 0; i < 72; ++i) {
+              worst = worse(
+                  worst, static_cast<double>(row.storage()[static_cast<std::size_t>(i)]),
+                  static_cast<double>(prefill.storage()[static_cast<std::size_t>(72 * n + i)]));
+            }
+          }
+          CHECK(worst <= bound);
+          cache.drop(fork[0]);
+        }
       };
-      cache.append(ids[0], one(tokens.k()), one(tokens.v()));
-      auto own_q = q.view();
-      own_q.data = &own_q(0, n, 0, 0);
-      own_q.shape[1] = 1;
-      coca::decode(row.view(), own_q, cache, ids, form.scheme);
-      for (Index i = 0; i < 72; ++i) {
-        worst = worse(worst, static_cast<double>(row.storage()[static_cast<std::size_t>(i)]),
-                      static_cast<double>(prefill.storage()[static_cast<std::size_t>(72 * n + i)]));
-      }
-    }
-    const double magnitude = coca_magnitude(longest_row(q), 1.0) / 4.0;
-    CHECK(worst <= 2.0 * attention_bounds<float, float>(magnitude, 0.0, 1.0, 16, 150).out);
-  });
+      check("growing", coca::GrowingCache(options));
+      check("paged", coca::PagedCache(options, {.page_tokens = 48}));
+      check("rolling", coca::RollingCache(options, {.sinks = 4, .window = 160}));
+    });
+  }
 }
 
-TEST_CASE("a rope that changes is right for what is stored", "[decode]") {
-  // Dynamic NTK: the base grows with the length. A cache of rotated keys would hold old angles.
+TEST_CASE("dynamic NTK is right for what is stored", "[decode]") {
+  // The base grows with the length, and with it the rotation of every key.
   Random random(5);
-  const Tokens tokens = Tokens{1, 16, 16}.add(200, random);
+  const coca::Rope rope({.dim = 16, .scaling = coca::DynamicNtk{4.0, 50}});
+  Tokens tokens{1, 16, 16};
+  Tokens rotated{1, 16, 16};
   coca::PagedCache cache({.key_heads = 1, .key_dim = 16, .value_dim = 16});
   const std::vector<SequenceId> ids{cache.add()};
-  cache.append(ids[0], tokens.k(), tokens.v());
   Tensor<float> q({1, 1, 2, 16}), out({1, 1, 2, 16}), expected({1, 1, 2, 16}), stale(out);
-  q.fill([&] { return 4.0 * random.uniform(); });
-  for (const double base : {10000.0, 40000.0}) {
-    const coca::Rotary scheme{coca::Rope({.dim = 16, .base = base})};
-    coca::decode(out.view(), q.view(), cache, ids, scheme);
-    coca::attention(expected.view(), q.view(), tokens.k4(), tokens.v4(), scheme, coca::Causal{});
+  for (Index n = 1; n <= 200; ++n) {
+    const coca::Rope now = rope.at_length(n);
+    Tokens next = Tokens{1, 16, 16}.add(1, random);
+    cache.append(ids[0], next.k(), next.v());
+    tokens.append(next);
+    q.fill([&] { return 4.0 * random.uniform(); });
+    coca::decode(out.view(), q.view(), cache, ids, coca::Rotary{now});
+    coca::attention(expected.view(), q.view(), tokens.k4(), tokens.v4(), coca::Rotary{now});
     CHECK(largest_difference(out, widened(expected)) <= 1e-5);
+
+    // The usual way: a key is rotated by the base of its time, and kept.
+    coca::rotate(coca::TensorView<float>(next.keys.data(), {1, 1, 1, 16}), now, {.first = n - 1});
+    rotated.append(next);
+    coca::rotate(q.view(), now, {.first = n - 1});
+    coca::attention(stale.view(), q.view(), rotated.k4(), rotated.v4(), coca::Dot{});
+    // As long as the base has not changed it is the same; in the end it is not.
+    const double off = largest_difference(stale, widened(expected));
+    if (n <= 50) CHECK(off <= 1e-5);
+    if (n == 200) CHECK(off > 1e-2);
   }
-  // The usual way: keys that were rotated when the base was 10000, a query rotated by today's.
-  Tokens rotated = tokens;
-  coca::rotate(coca::TensorView<float>(rotated.keys.data(), {1, 200, 1, 16}),
-               coca::Rope({.dim = 16, .base = 10000.0}));
-  coca::rotate(q.view(), coca::Rope({.dim = 16, .base = 40000.0}), {.first = 199});
-  coca::attention(stale.view(), q.view(), rotated.k4(), rotated.v4(), coca::Dot{});
-  CHECK(largest_difference(stale, widened(expected)) > 1e-2);
 }
 
 TEST_CASE("who keeps rotated keys decodes with Dot", "[decode]") {

@@ -152,10 +152,10 @@ void run_backward(const BackwardTensors& tensors, const LseInput& lse, const S& 
   check_view("k", tensors.k);
   check_view("v", tensors.v);
   const AttentionShape shape = check_inputs(tensors.q, tensors.k, tensors.v);
+  check_inputs_of_options(options, shape);
   check_gradients(tensors, lse, options, shape);
   check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
-  check_inputs_of_options(options, shape);
   check_more(more, options, shape, tensors, lse);
   if (options.checked) check_keys<T>(scheme, tensors.k, false);
 

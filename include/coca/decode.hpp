@@ -68,6 +68,25 @@ inline Sequences cached_sequences(const PanelSequence* sequences, std::span<cons
           .ids = ids.data()};
 }
 
+/// A call whose queries, sequences and scheme fit together; `longest` is what the mask is asked about.
+template <Real T, class S, class M, class D>
+void run_cached(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
+                const Sequences& sequences, const AttentionShape& shape,
+                const AttentionShape& longest, const S& scheme, const M& mask,
+                const AttentionOptions& options, const D& device) {
+  const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
+                        cached_operand(q, layout, sequences, layout.value_dim)};
+  check_result(tensors, shape, sequences.packed());
+  check_cached_options(options);
+  check_options(options, shape, tensors);
+  mask.check(longest);
+  const double scale =
+      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
+  decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
+                                   static_cast<T>(options.soft_cap), options, &layout},
+              device);
+}
+
 template <Real T, class S, class M, class D>
 void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
                 const PanelSequence* stored, std::span<const SequenceId> ids, const S& scheme,
@@ -75,17 +94,7 @@ void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layo
   check_view("q", q);
   const Sequences sequences = cached_sequences(stored, ids, q.shape[1], options);
   const AttentionShape shape = check_cached<T>(q, layout, sequences, scheme);
-  const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
-                        cached_operand(q, layout, sequences, layout.value_dim)};
-  check_result(tensors, shape);
-  check_cached_options(options);
-  check_options(options, shape, tensors);
-  mask.check(shape);
-  const double scale =
-      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
-  decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
-                                   static_cast<T>(options.soft_cap), options, &layout},
-              device);
+  run_cached<T>(out, q, layout, sequences, shape, shape, scheme, mask, options, device);
 }
 
 /// Bytes of work memory that suffice for a call.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 
@@ -42,18 +41,8 @@ void run_packed_decode(const AnyOutput& out, const AnyInput& q, const PanelLayou
   const AttentionShape shape = check_packed_cached(q, layout, sequences);
   const AttentionShape longest = longest_shape(sequences, shape);
   check_scheme<T>(scheme, layout.key_dim, longest, "cache.key_dim");
-  const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
-                        cached_operand(q, layout, sequences, layout.value_dim)};
-  check_result(tensors, shape, true);
-  check_cached_options(options);
   check_packed_options(options);
-  check_options(options, shape, tensors);
-  mask.check(longest);
-  const double scale =
-      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
-  decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
-                                   static_cast<T>(options.soft_cap), options, &layout},
-              device);
+  run_cached<T>(out, q, layout, sequences, shape, longest, scheme, mask, options, device);
 }
 
 }  // namespace detail

@@ -7,16 +7,18 @@
 #include <type_traits>
 #include <vector>
 
+#include "coca/distance_ceiling_backward.hpp"
 #include "coca/extern.hpp"
 #include "coca/reference/attention.hpp"
 #include "matrix/methods.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
+#include "support/gradient_bounds.hpp"
 #include "support/random.hpp"
 #include "support/tokens.hpp"
 
-/// Every method with every scheme, in prefill and in decoding, beside its definition in double; and the
-/// table of README.md that says so (scripts/matrix.sh).
+/// Every method with every scheme, in prefill, in decoding and in training, beside its definition in
+/// double; and the table of README.md that says so (scripts/matrix.sh).
 namespace {
 
 using namespace test;
@@ -45,20 +47,22 @@ struct Operands {
     v.fill([&] { return random.uniform(); });
   }
 
+  double scale() const { return 1.0 / std::sqrt(static_cast<double>(q.view().shape[3])); }
+  /// A bound of all scores, and of what masks add: ALiBi, up to half the distance.
+  double magnitude(Kind kind, const Setting& setting) const {
+    return scale() * setting.factor *
+           (is_coca(kind) ? coca_magnitude(longest_row(q), largest(k))
+                          : linear_magnitude(longest_row(q), longest_row(k)));
+  }
+  double added() const { return 1.0 + static_cast<double>(k.view().shape[1]) / 2.0; }
+
   /// Whether `out` is what the definition says of q, k and v.
   Defect check(const Definition& score, const Setting& setting) const {
     Tensor<double> expected(out.view().shape);
     reference::attention(expected.view(), widened(q).view(), widened(k).view(), widened(v).view(),
                          score, setting.mask);
-    const double scale = 1.0 / std::sqrt(static_cast<double>(q.view().shape[3]));
-    const double magnitude =
-        scale * setting.factor *
-        (is_coca(score.kind) ? coca_magnitude(longest_row(q), largest(k))
-                             : linear_magnitude(longest_row(q), longest_row(k)));
-    // ALiBi adds up to half the distance.
-    const double added = 1.0 + static_cast<double>(k.view().shape[1]) / 2.0;
-    const Bounds bounds = attention_bounds<float, float>(magnitude, added, largest(v),
-                                                         q.view().shape[3], k.view().shape[1]);
+    const Bounds bounds = attention_bounds<float, float>(
+        magnitude(score.kind, setting), added(), largest(v), q.view().shape[3], k.view().shape[1]);
     const double difference = largest_difference(out, expected);
     CHECK(difference <= bounds.out);
     if (difference <= bounds.out) return std::nullopt;
@@ -128,6 +132,98 @@ Defect decode(const Method& method, Kind kind, const Sizes& sizes, Random& rando
   return from(coca::PagedCache(options, {.page_tokens = 32}));
 }
 
+/// Whether gradients are the slopes of sum(dout * out), out by its definition, each along one random
+/// direction.
+Defect train(const Method& method, Kind kind, const Sizes& sizes, Random& random) {
+  const Setting setting = method.set(sizes, random);
+  Operands x(sizes, kind, random);
+  const auto like = [&](const Tensor<float>& of) {
+    Tensor<float> direction(of.view().shape);
+    direction.fill([&] { return random.uniform(); });
+    return direction;
+  };
+  const Tensor<float> dout = like(x.out);
+  Tensor<float> dq(x.q.view().shape), dk(x.k.view().shape), dv(x.v.view().shape);
+  std::vector<float> lse(static_cast<std::size_t>(sizes.batch * sizes.heads() * sizes.queries));
+  const coca::View<float, 3> lse_view(lse.data(), {sizes.batch, sizes.heads(), sizes.queries});
+  const Defect refusal = refusal_of(setting, kind, x.out, [&](const auto& scheme) {
+    coca::attention(x.out.view(), x.q.view(), x.k.view(), x.v.view(), scheme, setting.mask,
+                    {.lse = lse_view});
+    coca::attention_backward(dq.view(), dk.view(), dv.view(), dout.view(), x.q.view(), x.k.view(),
+                             x.v.view(), x.out.view(), lse_view, scheme, setting.mask);
+  });
+  if (refusal) return refusal;
+
+  const Definition score = definition_of(setting, kind, sizes.dim);
+  const Tensor<double> q = widened(x.q), k = widened(x.k), v = widened(x.v);
+  const auto loss = [&](const Tensor<double>& of_q, const Tensor<double>& of_k,
+                        const Tensor<double>& of_v) {
+    Tensor<double> out(x.out.view().shape);
+    reference::attention(out.view(), of_q.view(), of_k.view(), of_v.view(), score, setting.mask);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < out.storage().size(); ++i) {
+      sum += out.storage()[i] * static_cast<double>(dout.storage()[i]);
+    }
+    return sum;
+  };
+  const auto moved = [](const Tensor<double>& from, const Tensor<float>& direction, double step) {
+    Tensor<double> to = from;
+    for (std::size_t i = 0; i < to.storage().size(); ++i) {
+      to.storage()[i] += step * static_cast<double>(direction.storage()[i]);
+    }
+    return to;
+  };
+  // Weights of one key add up to at most the number of its rows.
+  const Index rows = sizes.queries * sizes.group;
+  Slopes by = slopes(is_coca(kind), largest(x.q), largest(x.k));
+  by.by_query *= x.scale() * setting.factor;
+  by.by_key *= x.scale() * setting.factor;
+  const double magnitude = x.magnitude(kind, setting);
+  const double change = longest_row(dout) * longest_row(x.v);
+  const GradientBounds bounds = gradient_bounds<float>(
+      magnitude, x.added(), 0.0, change, longest_row(dout), by, static_cast<double>(rows),
+      sizes.dim, sizes.value_dim, rows, sizes.keys,
+      attention_bounds<float, float>(magnitude, x.added(), largest(x.v), sizes.dim, sizes.keys));
+  // Central differences: off by the step squared, and by what the losses are rounded to.
+  constexpr double step = 1e-4;
+  const auto wrong = [&](const Tensor<float>& gradient, const auto& loss_at, double bound) {
+    const Tensor<float> direction = like(gradient);
+    double along = 0.0;
+    double squares = 0.0;
+    for (std::size_t i = 0; i < gradient.storage().size(); ++i) {
+      const auto d = static_cast<double>(direction.storage()[i]);
+      along += d * static_cast<double>(gradient.storage()[i]);
+      squares += d * d;
+    }
+    const double slope = (loss_at(direction, step) - loss_at(direction, -step)) / (2.0 * step);
+    // Errors of single elements are as often up as down.
+    const double most = 8.0 * std::sqrt(squares) * bound + 1e-5 * (1.0 + std::fabs(slope));
+    CHECK(std::fabs(along - slope) <= most);
+    return std::fabs(along - slope) > most;
+  };
+  const bool q_wrong = wrong(
+      dq, [&](const auto& to, double by_step) { return loss(moved(q, to, by_step), k, v); },
+      bounds.dq);
+  const bool k_wrong = wrong(
+      dk, [&](const auto& to, double by_step) { return loss(q, moved(k, to, by_step), v); },
+      bounds.dk);
+  const bool v_wrong = wrong(
+      dv, [&](const auto& to, double by_step) { return loss(q, k, moved(v, to, by_step)); },
+      bounds.dv);
+  if (q_wrong || k_wrong || v_wrong) return "is not the slope of its definition";
+  return std::nullopt;
+}
+
+Sizes small_sizes(Index queries, Random& random) {
+  return {1,
+          queries,
+          queries + random.integer(0, 30),
+          random.integer(1, 2),
+          random.integer(1, 2),
+          2 * random.integer(2, 6),
+          random.integer(1, 9)};
+}
+
 Sizes random_sizes(Index queries, Random& random) {
   return {random.integer(1, 2),
           queries,
@@ -139,12 +235,13 @@ Sizes random_sizes(Index queries, Random& random) {
 }
 
 /// Some calls of a combination, of which the same must come.
-template <class Call>
-Defect tried(const Call& call, const Method& method, Kind kind, std::array<Index, 3> queries) {
+template <class Call, class SizesOf>
+Defect tried(const Call& call, const SizesOf& sizes_of, const Method& method, Kind kind,
+             std::array<Index, 3> queries) {
   Defect first;
   for (std::size_t i = 0; i < queries.size(); ++i) {
     Random random(9000 + i);
-    const Defect defect = call(method, kind, random_sizes(queries[i], random), random);
+    const Defect defect = call(method, kind, sizes_of(queries[i], random), random);
     if (i == 0) first = defect;
     CHECK(defect == first);
   }
@@ -191,7 +288,7 @@ class Table {
 
 }  // namespace
 
-TEST_CASE("every method with every scheme, in prefill and in decoding", "[matrix]") {
+TEST_CASE("every method with every scheme, in prefill, decoding and training", "[matrix]") {
   Table table;
   for (const Method& method : methods()) {
     table.begin_row(method.name);
@@ -206,8 +303,9 @@ TEST_CASE("every method with every scheme, in prefill and in decoding", "[matrix
         const std::string shown = defect ? table.number_of(*defect) : name;
         if (cell.empty() || cell.back() != shown) cell.push_back(shown);
       };
-      if (!method.rolling) add("P", tried(prefill, method, kind, {1, 17, 40}));
-      add("D", tried(decode, method, kind, {1, 1, 3}));
+      if (!method.rolling) add("P", tried(prefill, random_sizes, method, kind, {1, 17, 40}));
+      add("D", tried(decode, random_sizes, method, kind, {1, 1, 3}));
+      if (!method.rolling) add("T", tried(train, small_sizes, method, kind, {1, 9, 17}));
       std::string all = cell.front();
       for (std::size_t i = 1; i < cell.size(); ++i) all += ' ' + cell[i];
       table.add(all);

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "coca/extern.hpp"
+#include "coca/position/frequencies.hpp"
+#include "coca/reference/attention.hpp"
 #include "coca/scheme/coca.hpp"
 #include "coca/scheme/rotary.hpp"
 #include "support/bounds.hpp"
@@ -95,6 +97,64 @@ TEST_CASE("every pair turns by its axis, in attention", "[position]") {
   turn(q);
   turn(k);
   coca::attention(expected.view(), q.view(), k.view(), v.view(), coca::Dot{}, coca::Causal{});
+  CHECK(largest_difference(out, expected) <= 1e-12);
+}
+
+TEST_CASE("an image's tokens turn by row and column", "[position]") {
+  // The rotation of vision models: half of the pairs turn by the row and half by the column, each half by
+  // the frequencies of a head of half the width.
+  Random random(66);
+  constexpr Index rows = 5;
+  constexpr Index columns = 7;
+  constexpr Index tokens = rows * columns;
+  const std::vector<double> half = coca::rotary_frequencies(8, 10000.0);
+  std::vector<double> frequencies = half;
+  frequencies.insert(frequencies.end(), half.begin(), half.end());
+  const auto grid = [&](Position row, Position column) {
+    std::vector<Position> ids(2 * tokens);
+    for (Index n = 0; n < tokens; ++n) {
+      ids[static_cast<std::size_t>(n)] = row + n / columns;
+      ids[static_cast<std::size_t>(tokens + n)] = column + n % columns;
+    }
+    return ids;
+  };
+  const Rope rope({.dim = 16, .inv_freq = frequencies});
+  Tensor<double> q({1, tokens, 2, 16}), k({1, tokens, 1, 16}), v({1, tokens, 1, 16}),
+      out({1, tokens, 2, 16}), expected({1, tokens, 2, 16});
+  for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
+  const auto attend = [&](const std::vector<Position>& ids) {
+    const std::array<Index, 2> sections{4, 4};
+    coca::attention(out.view(), q.view(), k.view(), v.view(),
+                    coca::Rotary{MultiRope(rope, coca::axes_by_section(sections),
+                                           {ids.data(), {2, 1, tokens}})},
+                    coca::Full{});
+  };
+  attend(grid(0, 0));
+  // A score is that of two heads of half the width, one by rows and one by columns.
+  const Rope narrow({.dim = 8});
+  reference::attention(
+      expected.view(), q.view(), k.view(), v.view(),
+      [&](reference::Row a, Position m, reference::Row b, Position n) {
+        double sum = 0.0;
+        for (const std::size_t axis : {0U, 1U}) {
+          const auto part = [&](reference::Row x, Position at) {
+            // Pairs of the axis: four first members, and their second ones.
+            reference::Vector own;
+            for (const std::size_t first : {4 * axis, 8 + 4 * axis}) {
+              own.insert(own.end(), x.begin() + static_cast<Index>(first),
+                         x.begin() + static_cast<Index>(first + 4));
+            }
+            return reference::rotated(own, axis == 0 ? at / columns : at % columns, narrow);
+          };
+          sum += reference::dot(part(a, m), part(b, n));
+        }
+        return sum;
+      },
+      coca::Full{});
+  CHECK(largest_difference(out, expected) <= 1e-12);
+
+  // Only differences of rows and of columns count.
+  attend(grid(30, 11));
   CHECK(largest_difference(out, expected) <= 1e-12);
 }
 
