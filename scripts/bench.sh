@@ -4,8 +4,8 @@
 #   scripts/bench.sh --quick       fewer shapes, less time for each: about 11 minutes
 #   scripts/bench.sh --only NAMES  these questions alone, separated by commas: machine, prefill,
 #                                  schemes, patterns, forms, types, threads, ragged, short,
-#                                  instruction_sets, backward, decode (all memory but 4 GiB),
-#                                  peers
+#                                  instruction_sets, compile, backward, decode (all memory but
+#                                  4 GiB), peers
 #   scripts/bench.sh --no-peers    without the other libraries, and without installing them
 #   scripts/bench.sh --report      the report alone, from the last measurements
 # Other libraries are installed into the folder PEERS_VENV (build/peers-venv).
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${PEERS_VENV:-build/peers-venv}
 results=build/bench/results
-questions=(machine prefill schemes patterns forms types threads ragged short instruction_sets backward decode peers)
+questions=(machine prefill schemes patterns forms types threads ragged short instruction_sets compile backward decode peers)
 
 quick=
 while [ $# -gt 0 ]; do
@@ -44,7 +44,7 @@ build() {
   local targets=() question
   for question in "${questions[@]}"; do
     case $question in
-      '') ;;
+      '' | compile) ;;
       peers) targets+=(coca_peer) ;;
       *) targets+=("bench_$question") ;;
     esac
@@ -52,7 +52,7 @@ build() {
   scripts/install_deps.sh build bench
   cmake --preset release -D COCA_BUILD_BENCH=ON -D COCA_BUILD_TESTS=OFF -D COCA_BUILD_EXAMPLES=OFF \
     -B build/bench >/dev/null
-  cmake --build build/bench --parallel "$(nproc)" --target "${targets[@]}"
+  [ ${#targets[@]} -eq 0 ] || cmake --build build/bench --parallel "$(nproc)" --target "${targets[@]}"
 }
 
 # measure NAME COMMAND...: COMMAND writes to the file named last; kept only if it comes to its end.
@@ -70,7 +70,13 @@ measure() {
 
 program() {
   # shellcheck disable=SC2086
-  build/bench/bench/bench_"$1" $quick --benchmark_out_format=json --benchmark_out="$2"
+  build/bench/bench/bench_"$1" $quick --benchmark_context=commit="$(git describe --always --dirty)" \
+    --benchmark_out_format=json --benchmark_out="$2"
+}
+
+# Where CMake found Eigen.
+eigen() {
+  sed -nE 's|^Eigen3_DIR:PATH=(.*)/share/eigen3/cmake$|\1/include/eigen3|p' build/bench/CMakeCache.txt
 }
 
 compare() {
@@ -119,6 +125,7 @@ if [ ${#questions[@]} -gt 0 ]; then
     case $question in
       '') ;;
       peers) compare_with_peers ;;
+      compile) measure compile "$python" bench/compile/measure.py "$(eigen)" ;;
       *) measure "$question" program "$question" ;;
     esac
   done

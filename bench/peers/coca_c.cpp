@@ -1,31 +1,14 @@
 #define EIGEN_USE_THREADS
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "../c_interface.hpp"
 #include "../compiler.hpp"
-#include "coca/coca.hpp"
 
 /// The front door behind a C interface, for callers without templates.
-
-/// One call. All rows of a tensor stand one after another: q is [batch, queries, heads, dim], k and
-/// v are [batch, keys, key_heads, ...].
-struct CocaCall {
-  const char* scheme;  ///< "dot", "rotary", "strict", "slack"
-  const char* dtype;   ///< "float32", "float64", "bfloat16", "float16"
-  void* out;
-  const void* q;
-  const void* k;
-  const void* v;
-  std::int64_t batch, queries, keys, heads, key_heads, dim, value_dim;
-  std::int64_t causal;
-  std::int64_t threads;
-};
 
 /// The gradients of a call, which makes out and lse [batch, heads, queries] first if it is a whole step.
 struct CocaGradients {
@@ -60,36 +43,10 @@ struct CocaDecode {
 
 namespace {
 
-/// Pools live as long as the program: to start one is no part of attention.
-const Eigen::ThreadPoolDevice& pool_device(int threads) {
-  struct Pool {
-    explicit Pool(int count) : pool(count), device(&pool, count) {}
-    Eigen::ThreadPool pool;
-    Eigen::ThreadPoolDevice device;
-  };
-  static std::mutex lock;
-  static std::map<int, std::unique_ptr<Pool>> pools;
-  const std::lock_guard guard(lock);
-  auto& pool = pools[threads];
-  if (!pool) pool = std::make_unique<Pool>(threads);
-  return pool->device;
-}
-
 template <class T, class S>
 void run(const CocaCall& c, const S& scheme) {
-  const coca::TensorView<T> out(static_cast<T*>(c.out), {c.batch, c.queries, c.heads, c.value_dim});
-  const coca::TensorView<const T> q(static_cast<const T*>(c.q),
-                                    {c.batch, c.queries, c.heads, c.dim});
-  const coca::TensorView<const T> k(static_cast<const T*>(c.k),
-                                    {c.batch, c.keys, c.key_heads, scheme.key_dim(c.dim)});
-  const coca::TensorView<const T> v(static_cast<const T*>(c.v),
-                                    {c.batch, c.keys, c.key_heads, c.value_dim});
-  const auto& device = pool_device(static_cast<int>(c.threads));
-  if (c.causal != 0) {
-    coca::attention(out, q, k, v, scheme, coca::Causal{}, {}, device);
-  } else {
-    coca::attention(out, q, k, v, scheme, coca::Full{}, {}, device);
-  }
+  if (c.causal != 0) return bench::attention<T>(c, scheme, coca::Causal{});
+  bench::attention<T>(c, scheme, coca::Full{});
 }
 
 void run(const CocaCall& c) {
@@ -128,7 +85,7 @@ void run(const CocaGradients& c) {
   const auto v = keys(static_cast<const float*>(f.v));
   const auto out = rows(static_cast<float*>(f.out));
   const coca::View<float, 3> lse(static_cast<float*>(c.lse), {f.batch, f.heads, f.queries});
-  const auto& device = pool_device(static_cast<int>(f.threads));
+  const auto& device = bench::pool_device(static_cast<int>(f.threads));
   const auto with = [&](const auto& mask) {
     if (c.step != 0) coca::attention(out, q, k, v, coca::Dot{}, mask, {.lse = lse}, device);
     coca::attention_backward(rows(static_cast<float*>(c.dq)), keys(static_cast<float*>(c.dk)),
@@ -157,7 +114,7 @@ void decode(const CocaDecode& c) {
   const coca::TensorView<T> out(static_cast<T*>(c.out), {sequences, 1, c.heads, c.dim});
   const coca::TensorView<const T> q(static_cast<const T*>(c.q), {sequences, 1, c.heads, c.dim});
   coca::decode(out, q, c.cache->cache, c.cache->sequences, coca::Rotary{c.cache->rope},
-               coca::Causal{}, {}, pool_device(static_cast<int>(c.threads)));
+               coca::Causal{}, {}, bench::pool_device(static_cast<int>(c.threads)));
 }
 
 /// Calls f with a number of the type of what a cache holds.
@@ -167,34 +124,21 @@ void with_type(const CocaCache& cache, const F& f) {
   f(float{});
 }
 
-/// Null, or what is wrong, valid until the thread's next call.
-template <class F>
-const char* error_of(const F& f) {
-  thread_local std::string error;
-  try {
-    f();
-    return nullptr;
-  } catch (const std::exception& problem) {
-    error = problem.what();
-    return error.c_str();
-  }
-}
-
 }  // namespace
 
 /// Attention. Gives null, or what is wrong, valid until the thread's next call; as all below do.
 extern "C" const char* coca_attention(const CocaCall* call) {
-  return error_of([&] { run(*call); });
+  return bench::error_of([&] { run(*call); });
 }
 
 extern "C" const char* coca_gradients(const CocaGradients* call) {
-  return error_of([&] { run(*call); });
+  return bench::error_of([&] { run(*call); });
 }
 
 /// A cache of empty sequences in "float32" or "bfloat16", to be given back to coca_cache_free.
 extern "C" const char* coca_cache_new(CocaCache** made, const char* dtype, std::int64_t sequences,
                                       std::int64_t key_heads, std::int64_t dim) {
-  return error_of([&] {
+  return bench::error_of([&] {
     const std::string_view type(dtype);
     if (type != "float32" && type != "bfloat16") {
       throw std::invalid_argument("caches in " + std::string(type) + " are not built");
@@ -212,11 +156,12 @@ extern "C" void coca_cache_free(CocaCache* cache) { delete cache; }
 /// Adds k and v [sequences, tokens, key_heads, dim] in the cache's type, one row after another.
 extern "C" const char* coca_cache_append(CocaCache* cache, std::int64_t tokens, const void* k,
                                          const void* v) {
-  return error_of([&] { with_type(*cache, [&]<class T>(T) { append<T>(*cache, tokens, k, v); }); });
+  return bench::error_of(
+      [&] { with_type(*cache, [&]<class T>(T) { append<T>(*cache, tokens, k, v); }); });
 }
 
 extern "C" const char* coca_decode(const CocaDecode* call) {
-  return error_of([&] { with_type(*call->cache, [&]<class T>(T) { decode<T>(*call); }); });
+  return bench::error_of([&] { with_type(*call->cache, [&]<class T>(T) { decode<T>(*call); }); });
 }
 
 /// The instruction set in use.

@@ -14,6 +14,7 @@ from plots import Plots
 from results import Results
 from sections import (
     backward,
+    compile,
     conditions,
     decode,
     forms,
@@ -32,6 +33,7 @@ from text import Verdict, table
 
 QUESTIONS = [
     prefill, backward, decode, peers, short, schemes, patterns, forms, types, threads, ragged, instruction_sets,
+    compile,
 ]  # fmt: skip
 
 INTRODUCTION = """# Performance

@@ -13,7 +13,7 @@ pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64
 
 
 class CocaCall(ctypes.Structure):
-    """As in coca_c.cpp."""
+    """As in c_interface.hpp."""
 
     _fields_ = [
         *[(name, text) for name in ("scheme", "dtype")],

@@ -20,6 +20,17 @@ def versions(results: Results) -> list[tuple[str, str]]:
     return sorted(set(rows))
 
 
+def measured(results: Results) -> str:
+    """When each question was asked, and of what."""
+    lines = []
+    for path in sorted(results.folder.glob("*.json")):
+        context = results.context(path.stem)
+        if date := context.get("date"):
+            commit = context.get("commit") or context.get("coca commit", "not recorded")
+            lines.append([path.stem, date[:16].replace("T", " "), f"`{commit}`"])
+    return table(["question", "measured at", "coca"], lines)
+
+
 def section(results: Results, plots) -> Section:
     part = Section("Conditions")
     system = results.system()
@@ -34,7 +45,6 @@ def section(results: Results, plots) -> Section:
         *processor.items(),
         ("vector instructions", ", ".join(wide)),
         ("memory", system.get("memory", "").removeprefix("MemTotal:").strip()),
-        ("coca", system.get("coca commit", "")),
         ("compiler", program.get("compiler", "")),
         ("flags", program.get("flags", "").strip()),
         ("instruction set in use", program.get("target", "")),
@@ -43,10 +53,10 @@ def section(results: Results, plots) -> Section:
             " and ".join(filter(None, (kernels.get("plain flags"), kernels.get("native flags")))),
         ),
         ("run", {"yes": "quick: fewer shapes, less time for each", "no": "complete"}.get(program.get("quick"), "")),
-        ("date", system.get("date", "")),
         *versions(results),
     ]
     part.add(table(["", ""], ((name, value) for name, value in rows if value)))
+    part.add(measured(results))
     part.add(
         "A percentage is taken against the multiply-adds that the same threads do, in registers alone, in probes of "
         "0.3 ms just before and after each timed call, or in decode against reads of 256 MiB; it is the median over the calls. A ratio comes from "

@@ -92,6 +92,13 @@ def add_bandwidth(part: Section, rows: list[Row], results: Results, plots) -> No
         f"Target: {BANDWIDTH_TARGET} % for caches beyond the last-level cache of {large / 2**20:.0f} MiB; smaller ones, "
         "in brackets, may stay in it from one step to the next and then pass 100 %."
     )
+    for threads in sorted({row["threads"] for row in rows}):
+        probes = sorted(1e-9 * row["peak"] for row in rows if row["threads"] == threads)
+        part.add(
+            f"Those probes gave {probes[0]:.0f} to {probes[-1]:.0f} GB/s on {threads} thread{'s' if threads > 1 else ''}, "
+            f"{probes[len(probes) // 2]:.0f} in the middle: memory is shared with whoever else the host of a virtual machine "
+            "has, and a percentage is of what there was at the time."
+        )
     draw_length(rows, plots)
     part.add(image("decode", "percent of the read bandwidth against length"))
 
