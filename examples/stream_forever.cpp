@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>

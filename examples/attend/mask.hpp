@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <optional>
 #include <string>
 #include <type_traits>

@@ -1,6 +1,6 @@
 #define EIGEN_USE_THREADS
 #include <chrono>
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <iostream>
 
 #include "command_line/scheme.hpp"

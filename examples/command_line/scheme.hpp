@@ -1,6 +1,6 @@
 #pragma once
 
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <optional>
 #include <string>
 #include <utility>

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <iostream>
 #include <string>
 #include <type_traits>

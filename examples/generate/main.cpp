@@ -16,9 +16,9 @@
 
 /// Generation of text with keys and values in paged caches, one for each layer.
 ///
-/// The model is untrained: its weights are random numbers of a fixed seed, until a later part of the
-/// project brings trained ones. So the text means nothing; the steps, their speed and the memory are
-/// those of a trained model of this size.
+/// The model is untrained: its weights are random numbers of a fixed seed, and any size will do. So the
+/// text means nothing; the steps, their speed and the memory are those of a trained model of this size.
+/// (language_model generates with trained ones.)
 namespace generate {
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <coca/coca.hpp>
+#include <coca/extern.hpp>
 #include <string>
 #include <utility>
 

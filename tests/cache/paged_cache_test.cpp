@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/tokens.hpp"
 

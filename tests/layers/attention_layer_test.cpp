@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "coca/extern.hpp"
 #include "layers/checkpoint.hpp"
 #include "layers/support.hpp"
 #include "support/bounds.hpp"
