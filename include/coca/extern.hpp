@@ -36,6 +36,10 @@ namespace coca::inline v0::detail {
 
 COCA_EXTERN template const TileEngine<float>& tile_engine(Target);
 COCA_EXTERN template const TileEngine<double>& tile_engine(Target);
+COCA_EXTERN template const CacheFunctions<float>& cache_functions(Target);
+COCA_EXTERN template const CacheFunctions<double>& cache_functions(Target);
+COCA_EXTERN template const GradientFunctions<float>& gradient_functions(Target);
+COCA_EXTERN template const GradientFunctions<double>& gradient_functions(Target);
 
 COCA_EXTERN_SCHEME(Dot)
 COCA_EXTERN_SCHEME(Rotary<>)

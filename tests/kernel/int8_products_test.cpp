@@ -20,10 +20,11 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 template <class Visit>
 void for_each_int8(Visit&& visit) {
   for (const coca::Target target : kAllTargets) {
-    if (!target_available(target) || tile_engine<float>(target).int8 == nullptr) continue;
+    if (!target_available(target)) continue;
+    const Int8Functions<float>* functions = cache_functions<float>(target).int8;
+    if (functions == nullptr) continue;
     INFO(coca::target_name(target));
-    const TileEngine<float>& engine = tile_engine<float>(target);
-    visit(*engine.int8, engine.vector);
+    visit(*functions, tile_engine<float>(target).vector);
   }
 }
 

@@ -31,16 +31,26 @@ using namespace coca::detail;
 using coca::Index;
 using coca::Target;
 
+/// All of one instruction set.
+template <class T>
+struct Engine : TileEngine<T> {
+  const CacheFunctions<T>& cache;
+  const GradientFunctions<T>& gradients;
+};
+
 /// Calls visit(engine, engine for narrow types) for each of them.
 template <class T, class Visit>
 void for_each_engine(Visit&& visit) {
   for (const Target target : kAllTargets) {
     if (!target_available(target)) continue;
     INFO(coca::target_name(target));
-    visit(tile_engine<T>(target), narrow_engine(target));
+    visit(Engine<T>{tile_engine<T>(target), cache_functions<T>(target),
+                    gradient_functions<T>(target)},
+          narrow_engine(target));
   }
   INFO("wide");
-  visit(wide::kEngine<T>, wide::kNarrowEngine);
+  visit(Engine<T>{wide::kEngine<T>, wide::kCacheFunctions<T>, wide::kGradientFunctions<T>},
+        wide::kNarrowEngine);
 }
 
 /// 2^x of 16 numbers of at most 0, and their sum, by way of a row whose maximum so far is 0.
@@ -64,7 +74,7 @@ std::vector<T> random_numbers(Index count, test::Random& random) {
 TEMPLATE_TEST_CASE("the products of a tile", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(101);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index rows : {1, 2, 3, 5, 6, 7, 8, 13, 64}) {
       for (const Index keys : {1, 17, 32, 100, 128}) {
         const Index depth = random.integer(1, 70);
@@ -106,7 +116,7 @@ TEMPLATE_TEST_CASE("the products of a tile", "[kernel][engine]", float, double) 
 TEMPLATE_TEST_CASE("weighted values", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(102);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index rows : {1, 5, 8, 64}) {
       for (const Index vectors : {1, 2, 3, 5, 8, 15}) {
         const Index columns = vectors * engine.vector;
@@ -154,7 +164,7 @@ TEMPLATE_TEST_CASE("weighted values", "[kernel][engine]", float, double) {
 TEST_CASE("the products in bfloat16", "[kernel][engine]") {
   test::Random random(104);
   const auto rounded = [](float x) { return static_cast<float>(static_cast<Eigen::bfloat16>(x)); };
-  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+  for_each_engine<float>([&](const Engine<float>& engine, const NarrowEngine&) {
     if (engine.bfloat16 == nullptr) return;
     const Bfloat16Functions<float>& pairs = *engine.bfloat16;
     for (const Index rows : {1, 5, 6, 13}) {
@@ -248,7 +258,7 @@ TEST_CASE("the products in bfloat16", "[kernel][engine]") {
 }
 
 TEST_CASE("packing says whether bfloat16 values are finite", "[kernel][engine]") {
-  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+  for_each_engine<float>([&](const Engine<float>& engine, const NarrowEngine&) {
     if (engine.bfloat16 == nullptr) return;
     for (const int bits : {0x0000, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0}) {
       for (const Index place : {0, 19, 20, 39, 59}) {
@@ -269,7 +279,7 @@ TEST_CASE("packing says whether bfloat16 values are finite", "[kernel][engine]")
 TEMPLATE_TEST_CASE("the products for few rows", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(105);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index dim : {1, 7, 16, 45, 130}) {
       constexpr Index rows = 3;
       constexpr Index keys = 48;
@@ -367,9 +377,9 @@ std::vector<coca::ElementType> cached_types() {
 TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(109);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const coca::ElementType type : cached_types<T>()) {
-      const PanelFunctions<T>& panels = engine.panels(type);
+      const PanelFunctions<T>& panels = engine.cache.panels(type);
       for (const Index rows : {1, 2, 3, 4, 5, 6, 7, 60}) {
         INFO("type " << static_cast<int>(type) << ", rows " << rows);
         const Index depth = random.integer(1, 70);
@@ -435,7 +445,7 @@ TEST_CASE("the products with panels of a cache in bfloat16", "[kernel][engine]")
   const auto rounded = [](float x) {
     return static_cast<double>(static_cast<float>(static_cast<Eigen::bfloat16>(x)));
   };
-  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+  for_each_engine<float>([&](const Engine<float>& engine, const NarrowEngine&) {
     if (engine.bfloat16 == nullptr) return;
     const Bfloat16Functions<float>& bfloat16 = *engine.bfloat16;
     for (const Index rows : {1, 2, 4, 6, 13}) {
@@ -510,14 +520,14 @@ TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]
   const auto number = [](const std::vector<T>& x, Index i) {
     return static_cast<double>(x[static_cast<std::size_t>(i)]);
   };
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     // Some pairs turn, and a few in front of them do not.
     const Index still = 2;
     const Index all = 23;
     const Index depth = 2 * all;
     const std::vector<T> angles = random_numbers<T>(32 * all, random);
     for (const coca::ElementType type : cached_types<T>()) {
-      const PanelFunctions<T>& panels = engine.panels(type);
+      const PanelFunctions<T>& panels = engine.cache.panels(type);
       const Stored<T> keys(type, 16 * depth, random);
       for (const bool interleaved : {false, true}) {
         const Index step = interleaved ? 2 : 1;
@@ -605,7 +615,7 @@ TEMPLATE_TEST_CASE("keys turn where they are packed", "[kernel][engine]", float,
   const auto number = [](const std::vector<T>& x, Index i) {
     return static_cast<double>(x[static_cast<std::size_t>(i)]);
   };
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (int round = 0; round < 12; ++round) {
       const Index half = random.integer(1, 25);
       const Index depth = 2 * half;
@@ -661,7 +671,7 @@ TEMPLATE_TEST_CASE("keys turn where they are packed", "[kernel][engine]", float,
 TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(111);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     const std::vector<T> factors = random_numbers<T>(16, random);
     for (const Index count : {1, 7, 16}) {
       std::vector<T> x = random_numbers<T>(3 * kTileKeys, random);
@@ -679,7 +689,7 @@ TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel][engine]", floa
 TEMPLATE_TEST_CASE("the products of gradients", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(120);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index rows : {1, 2, 5, 6, 13, 66}) {
       const Index columns = random.integer(1, 9) * engine.vector;
       const Index depth = random.integer(1, 70);
@@ -717,7 +727,7 @@ TEMPLATE_TEST_CASE("weights and the gradients of scores; hidden ones are 0 whate
   using T = TestType;
   using Limits = std::numeric_limits<T>;
   test::Random random(121);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     const Index stride = 40;
     auto scores = random_numbers<T>(3 * stride, random);
     auto products = random_numbers<T>(3 * stride, random);
@@ -760,7 +770,7 @@ TEMPLATE_TEST_CASE("derivatives of a soft-cap, and factors by elements", "[kerne
                    double) {
   using T = TestType;
   test::Random random(122);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     const auto scores = random_numbers<T>(16, random);
     const auto before = random_numbers<T>(16, random);
     for (const bool first : {false, true}) {
@@ -786,7 +796,7 @@ TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel][
                    double) {
   using T = TestType;
   test::Random random(123);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index count : {0, 1, 7, 16, 45}) {
       auto x = random_numbers<T>(count, random);
       const auto y = random_numbers<T>(count, random);
@@ -811,7 +821,7 @@ TEMPLATE_TEST_CASE("dot products, and what is finite, of any length", "[kernel][
 }
 
 TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel][engine]") {
-  for_each_engine<float>([&](const TileEngine<float>& engine, const NarrowEngine&) {
+  for_each_engine<float>([&](const Engine<float>& engine, const NarrowEngine&) {
     // Floats from -0 down to -126, one in so many; below that results are subnormal and then 0.
     constexpr std::uint32_t step = test::kEmulated ? 997 : 61;
     double worst = 0.0;
@@ -828,7 +838,7 @@ TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel][engine]") {
     }
     CHECK(worst <= 2.0);
   });
-  for_each_engine<double>([&](const TileEngine<double>& engine, const NarrowEngine&) {
+  for_each_engine<double>([&](const Engine<double>& engine, const NarrowEngine&) {
     double worst = 0.0;
     constexpr int count = test::share_of(40000);
     for (int i = 0; i < count; ++i) {
@@ -850,7 +860,7 @@ TEST_CASE("2^x is within 2 ulp over its whole range", "[kernel][engine]") {
 TEMPLATE_TEST_CASE("2^x keeps the special values, and its sum", "[kernel][engine]", float, double) {
   using T = TestType;
   using Limits = std::numeric_limits<T>;
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     std::vector<T> x(16, T(0));
     x[1] = -T(0);
     x[2] = -Limits::infinity();
@@ -879,7 +889,7 @@ TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel][engi
     engine.soft_cap(x.data(), 16, 1, 16, T(1));
     return x;
   };
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     // Every size of number, from 2^-30 to where tanh is 1 but for rounding, and beyond.
     double worst = 0.0;
     bool odd = true;
@@ -920,7 +930,7 @@ TEMPLATE_TEST_CASE("the soft-cap's tanh is odd and within 2 ulp", "[kernel][engi
 TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", "[kernel][engine]",
                    float, double) {
   using T = TestType;
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     bool same = true;
     for (double first = 0x1p-20; first < 0.7; first *= 1.001) {
       std::array<T, 16> alone;
@@ -941,7 +951,7 @@ TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside larger ones", 
 TEMPLATE_TEST_CASE("a soft-cap gives a score the same bits beside NaN, wherever that is",
                    "[kernel][engine]", float, double) {
   using T = TestType;
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     bool same = true;
     bool stays = true;
     for (std::size_t nan = 0; nan < 16; ++nan) {
@@ -969,7 +979,7 @@ TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kern
                    double) {
   using T = TestType;
   test::Random random(108);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     std::vector<T> scores = random_numbers<T>(4 * kTileKeys, random);
     const std::vector<T> before = scores;
     const Index count = 3 * engine.vector;
@@ -989,7 +999,7 @@ TEMPLATE_TEST_CASE("a soft-cap bends each score of the rows it is given", "[kern
 
 TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel][engine]", float, double) {
   using T = TestType;
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (std::size_t at = 0; at < 48; ++at) {
       const auto vector = static_cast<std::size_t>(engine.vector);
       std::vector<T> x(48, T(-3)), sums(16 + vector, T(8));
@@ -1010,7 +1020,7 @@ TEMPLATE_TEST_CASE("the softmax finds its maximum anywhere", "[kernel][engine]",
 TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel][engine]", float, double) {
   using T = TestType;
   test::Random random(103);
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     for (const Index count : {0, 1, 7, 16, 33}) {
       auto x = random_numbers<T>(40, random);
       auto expected = x;
@@ -1027,7 +1037,7 @@ TEMPLATE_TEST_CASE("scaling, of any length and in place", "[kernel][engine]", fl
 
 TEMPLATE_TEST_CASE("packing says whether values are finite", "[kernel][engine]", float, double) {
   using T = TestType;
-  for_each_engine<T>([&](const TileEngine<T>& engine, const NarrowEngine&) {
+  for_each_engine<T>([&](const Engine<T>& engine, const NarrowEngine&) {
     std::vector<T> panels(static_cast<std::size_t>(kTileKeys * 64));
     for (const Index dim : {16, 45}) {
       std::vector<T> x(static_cast<std::size_t>(3 * dim), std::numeric_limits<T>::max());

@@ -46,7 +46,7 @@ inline OperandUnits operand_units() {
 /// products, and by the rounding of its angles to 2^-14, of 127. Of a block, 128 weights are off by half
 /// of the largest / 32766.
 inline OperandUnits int8_units(Index score_dim) {
-  if (coca::detail::tile_engine<float>(coca::target()).int8 == nullptr) return {};
+  if (coca::detail::cache_functions<float>(coca::target()).int8 == nullptr) return {};
   const auto n = static_cast<double>(score_dim);
   const double query = 0.5 * (std::sqrt(2.0 * n) / 32766.0 + n * 11497.0 / 2.08e9);
   const double key = std::sqrt(n) * (1.0 / 64.0 / 127.0 + 2.0 * 0x1p-14);

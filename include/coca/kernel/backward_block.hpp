@@ -29,7 +29,7 @@ class BackwardBlock {
                 const BackwardBuffers<T>& buffers, const BackwardSequence<T>& memory,
                 const ForwardItem& item)
       : call_(call),
-        engine_(engine.gradients),
+        functions_(gradient_functions<T>(target())),
         widths_(widths),
         buffers_(buffers),
         memory_(memory),
@@ -116,14 +116,14 @@ class BackwardBlock {
   void multiply(Index row, Index r, Index count, const KeyBlock& block,
                 const KeyRange& keys) const {
     const auto [first, last] = scores_.whole_vectors(keys);
-    engine_.multiply_keys(memory_.phi + (row_begin_ + row + r) * widths_.phi_stride,
-                          widths_.phi_stride, memory_.key_panels + block.base * widths_.score,
-                          buffers_.scores + r * kStride, kStride, count, first, last,
-                          widths_.score);
-    engine_.multiply_keys(memory_.dout + (row_begin_ + row + r) * widths_.value_stride,
-                          widths_.value_stride, memory_.value_panels + block.base * widths_.value,
-                          buffers_.products + r * kStride, kStride, count, first, last,
-                          widths_.value);
+    functions_.multiply_keys(memory_.phi + (row_begin_ + row + r) * widths_.phi_stride,
+                             widths_.phi_stride, memory_.key_panels + block.base * widths_.score,
+                             buffers_.scores + r * kStride, kStride, count, first, last,
+                             widths_.score);
+    functions_.multiply_keys(
+        memory_.dout + (row_begin_ + row + r) * widths_.value_stride, widths_.value_stride,
+        memory_.value_panels + block.base * widths_.value, buffers_.products + r * kStride, kStride,
+        count, first, last, widths_.value);
   }
 
   /// P = 2^(S - lse), dS = P (dP - D), and dPhi += dS Psi, of the same rows.
@@ -131,28 +131,28 @@ class BackwardBlock {
     const auto [first, last] = scores_.whole_vectors(keys);
     const Index at = row_begin_ + row + r;
     T* changes = buffers_.products + r * kStride;
-    engine_.weigh(buffers_.scores + r * kStride + first, changes + first, kStride, count,
-                  last - first, memory_.shifts + at, memory_.means + at);
+    functions_.weigh(buffers_.scores + r * kStride + first, changes + first, kStride, count,
+                     last - first, memory_.shifts + at, memory_.means + at);
     add_bias(row + r, count, block.base, keys, changes);
     if (scores_.bends()) {
-      engine_.multiply(changes + first, buffers_.derivatives + r * kStride + first, kStride, count,
-                       last - first);
+      functions_.multiply(changes + first, buffers_.derivatives + r * kStride + first, kStride,
+                          count, last - first);
     }
     T* dphi = memory_.dphi + at * widths_.phi_stride;
     for_each_run(
         memory_.finite_keys + block.base, keys.first, keys.last,
         [&](Index key, Index end) {
-          engine_.add_product(
+          functions_.add_product(
               changes + key, kStride, memory_.psi + (block.base + key) * widths_.phi_stride,
               widths_.phi_stride, dphi, widths_.phi_stride, count, widths_.phi, end - key);
         },
         [&](Index key) {
           for (Index i = 0; i < count; ++i) {
             if (changes[i * kStride + key] == T(0)) continue;
-            engine_.add_product(changes + i * kStride + key, kStride,
-                                memory_.psi + (block.base + key) * widths_.phi_stride,
-                                widths_.phi_stride, dphi + i * widths_.phi_stride,
-                                widths_.phi_stride, 1, widths_.phi, 1);
+            functions_.add_product(changes + i * kStride + key, kStride,
+                                   memory_.psi + (block.base + key) * widths_.phi_stride,
+                                   widths_.phi_stride, dphi + i * widths_.phi_stride,
+                                   widths_.phi_stride, 1, widths_.phi, 1);
           }
         });
   }
@@ -164,16 +164,16 @@ class BackwardBlock {
       for_each_run(
           memory_.finite_rows + row_begin_ + row, begin, end,
           [&](Index r, Index last) {
-            engine_.add_transposed(weights + r * kStride + keys.first, kStride,
-                                   rows + (row_begin_ + row + r) * stride, stride, to, stride,
-                                   keys.last - keys.first, columns, last - r);
+            functions_.add_transposed(weights + r * kStride + keys.first, kStride,
+                                      rows + (row_begin_ + row + r) * stride, stride, to, stride,
+                                      keys.last - keys.first, columns, last - r);
           },
           [&](Index r) {
             for (Index key = keys.first; key < keys.last; ++key) {
               if (weights[r * kStride + key] == T(0)) continue;
-              engine_.add_transposed(weights + r * kStride + key, kStride,
-                                     rows + (row_begin_ + row + r) * stride, stride,
-                                     to + (key - keys.first) * stride, stride, 1, columns, 1);
+              functions_.add_transposed(weights + r * kStride + key, kStride,
+                                        rows + (row_begin_ + row + r) * stride, stride,
+                                        to + (key - keys.first) * stride, stride, 1, columns, 1);
             }
           });
     };
@@ -217,7 +217,7 @@ class BackwardBlock {
   static constexpr Index kSomeKeys = 4 * kRowGroup;
 
   const Call& call_;
-  const GradientFunctions<T>& engine_;
+  const GradientFunctions<T>& functions_;
   const BackwardWidths<T>& widths_;
   const BackwardBuffers<T>& buffers_;
   const BackwardSequence<T>& memory_;

@@ -57,9 +57,9 @@ class BackwardOperands : public QueryRows<Call> {
             }
             const Index at = row_begin_ + row;
             load_row(at, query, place, head, factor);
-            const T mean = engine_.gradients.dot(
-                memory_.dout + at * widths_.value_stride,
-                row_of(call_.tensors.out, head, place, buffers_.token), widths_.value);
+            const T mean = gradients_.dot(memory_.dout + at * widths_.value_stride,
+                                          row_of(call_.tensors.out, head, place, buffers_.token),
+                                          widths_.value);
             const T lse = std::visit(
                 [&](const auto& x) { return static_cast<T>(x(sequence_.batch, head, place)); },
                 call_.lse);
@@ -188,8 +188,8 @@ class BackwardOperands : public QueryRows<Call> {
     engine_.scale(row_of(call_.tensors.dout, head, place, buffers_.token), dout, widths_.value,
                   T(1));
     std::fill(dout + widths_.value, dout + widths_.sums, T(0));
-    memory_.finite_rows[at] = engine_.gradients.all_finite(phi, widths_.score) &&
-                              engine_.gradients.all_finite(dout, widths_.value);
+    memory_.finite_rows[at] =
+        gradients_.all_finite(phi, widths_.score) && gradients_.all_finite(dout, widths_.value);
   }
   double sink_gradient(Index head, T lse, T mean) const {
     const T sink = sink_of(head);
@@ -207,13 +207,14 @@ class BackwardOperands : public QueryRows<Call> {
       call_.scheme.map_key(span(k, keys_.width()), key_token(key), span(psi, widths_.score));
     }
     std::fill(psi + widths_.score, psi + widths_.phi, T(0));
-    memory_.finite_keys[key] = engine_.gradients.all_finite(psi, widths_.score);
+    memory_.finite_keys[key] = gradients_.all_finite(psi, widths_.score);
     return psi;
   }
 
   const BackwardWidths<T>& widths_;
   const BackwardBuffers<T>& buffers_;
   const BackwardSequence<T>& memory_;
+  const GradientFunctions<T>& gradients_ = gradient_functions<T>(target());
   KeyRows keys_;
   KeyRows values_;
 };

@@ -45,9 +45,10 @@ class DecodeOperands : public QueryRows<Call> {
                  const DecodeBuffers<T>& buffers, const ForwardItem& item)
       : Base(call, engine, widths, buffers, item),
         buffers_(buffers),
-        panels_(engine.panels(call.cache->type)),
-        plain_(engine.panels(kElementType<T>)),
-        int8_(call.cache->type == ElementType::int8 && kScalesScores ? engine.int8 : nullptr),
+        functions_(cache_functions<T>(target())),
+        panels_(functions_.panels(call.cache->type)),
+        plain_(functions_.panels(kElementType<T>)),
+        int8_(call.cache->type == ElementType::int8 && kScalesScores ? functions_.int8 : nullptr),
         bfloat16_(call.cache->type == ElementType::bfloat16 &&
                           call.tensors.q.type == ElementType::bfloat16
                       ? engine.bfloat16
@@ -299,6 +300,7 @@ class DecodeOperands : public QueryRows<Call> {
   }
 
   const DecodeBuffers<T>& buffers_;
+  const CacheFunctions<T>& functions_;
   const PanelFunctions<T>& panels_;       ///< for what the cache holds
   const PanelFunctions<T>& plain_;        ///< for buffers
   const Int8Functions<T>* int8_;          ///< if the cache holds int8 and they serve, else null

@@ -107,29 +107,59 @@ namespace coca::inline v0::detail::avx512_bf16 {
 template <class T>
 constexpr TileEngine<T> with_dot_products(TileEngine<T> engine) {
   engine.bfloat16 = bfloat16_functions<T>();
-  engine.int8 = int8_functions<T>();
   return engine;
 }
 template <class T>
 inline constexpr TileEngine<T> kEngineWithDotProducts = with_dot_products(avx512::kEngine<T>);
+template <class T>
+inline constexpr CacheFunctions<T> kCacheFunctionsWithDotProducts{
+    .panels = avx512::panel_functions<T>,
+    .int8 = int8_functions<T>(),
+};
 }  // namespace coca::inline v0::detail::avx512_bf16
 #endif
 
 namespace coca::inline v0::detail {
 
+// Returns one of the tables of all targets; `last` is that of avx512_bf16.
+#if COCA_TARGET_AVX512
+#define COCA_RETURN_AVX512(table, last)          \
+  if (which == Target::avx512_bf16) return last; \
+  if (which == Target::avx512) return avx512::table;
+#else
+#define COCA_RETURN_AVX512(table, last)
+#endif
+#if COCA_TARGET_AVX2
+#define COCA_RETURN_AVX2(table) \
+  if (which == Target::avx2) return avx2::table;
+#else
+#define COCA_RETURN_AVX2(table)
+#endif
+#define COCA_RETURN_TABLE(table, last) \
+  COCA_RETURN_AVX512(table, last)      \
+  COCA_RETURN_AVX2(table)              \
+  static_cast<void>(which);            \
+  return baseline::table;
+
 /// The functions for one target, which must be available.
 template <Real T>
 const TileEngine<T>& tile_engine(Target which) {
-#if COCA_TARGET_AVX512
-  if (which == Target::avx512_bf16) return avx512_bf16::kEngineWithDotProducts<T>;
-  if (which == Target::avx512) return avx512::kEngine<T>;
-#endif
-#if COCA_TARGET_AVX2
-  if (which == Target::avx2) return avx2::kEngine<T>;
-#endif
-  static_cast<void>(which);
-  return baseline::kEngine<T>;
+  COCA_RETURN_TABLE(kEngine<T>, avx512_bf16::kEngineWithDotProducts<T>)
 }
+/// Those of decoding.
+template <Real T>
+const CacheFunctions<T>& cache_functions(Target which) {
+  COCA_RETURN_TABLE(kCacheFunctions<T>, avx512_bf16::kCacheFunctionsWithDotProducts<T>)
+}
+/// Those of the backward pass.
+template <Real T>
+const GradientFunctions<T>& gradient_functions(Target which) {
+  COCA_RETURN_TABLE(kGradientFunctions<T>, avx512::kGradientFunctions<T>)
+}
+#undef COCA_RETURN_TABLE
+#undef COCA_RETURN_AVX2
+#undef COCA_RETURN_AVX512
+
 inline const NarrowEngine& narrow_engine(Target which) {
 #if COCA_TARGET_AVX512
   if (which >= Target::avx512) return avx512::kNarrowEngine;

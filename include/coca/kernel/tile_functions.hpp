@@ -5,8 +5,8 @@
 
 #include "coca/core/scalar.hpp"
 
-/// What the hot loops of a tile do, as tables of functions: one table for each instruction set
-/// (kernel/tile_engine.hpp). They know numbers and layouts only: no scheme, no mask, no option.
+/// What the hot loops of a tile do, as tables of functions: those of each instruction set are made by
+/// kernel/tile_engine.hpp. They know numbers and layouts only: no scheme, no mask, no option.
 ///
 /// Layouts. Queries, scores, weights and sums are row-major. Keys and values are cut into panels, a
 /// few vectors wide: a panel of keys holds, for each coordinate, `panel` keys side by side; a panel
@@ -140,7 +140,18 @@ struct Int8Functions {
                  Index pairs, Index columns);
 };
 
-/// What the backward pass does beyond that. Rows lie as far apart as each call says; columns are whole
+/// What decoding does beyond TileEngine. Apart, as GradientFunctions are, so that who does not decode does
+/// not compile it.
+template <Real T>
+struct CacheFunctions {
+  /// What is done with panels of a cache, by the type of their elements.
+  const PanelFunctions<T>& (*panels)(ElementType type);
+
+  /// The products with int8 in integers, if the instruction set has them; else null.
+  const Int8Functions<T>* int8;
+};
+
+/// What the backward pass does beyond TileEngine. Rows lie as far apart as each call says; columns are whole
 /// vectors.
 template <Real T>
 struct GradientFunctions {
@@ -225,12 +236,6 @@ struct TileEngine {
   /// The products in bfloat16, if the processor has instructions for them; else null.
   const Bfloat16Functions<T>* bfloat16;
 
-  /// The products with int8 in integers, if the instruction set has them; else null.
-  const Int8Functions<T>* int8;
-
-  /// What is done with panels of a cache, by the type of their elements.
-  const PanelFunctions<T>& (*panels)(ElementType type);
-
   /// Turns pairs of coordinates of some rows, `stride` apart, each pair by its own angle:
   /// (a, b) -> (a c - b s, b c + a s). `from` and `to` may be the same.
   void (*turn_rows)(const T* from, const CoordinatePairs& pairs, const T* cosines, const T* sines,
@@ -241,8 +246,6 @@ struct TileEngine {
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
-
-  GradientFunctions<T> gradients;
 };
 
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type

@@ -157,7 +157,7 @@ class TileScores {
       engine_.soft_cap(tile + from, Stride, rows, to - from, call_.soft_cap * unit);
       if constexpr (Derivatives) {
         for (Index r = 0; r < rows; ++r) {
-          engine_.gradients.derive_soft_cap(
+          gradient_functions<T>(target()).derive_soft_cap(
               tile + r * Stride + from, derivatives + r * Stride + from, to - from,
               T(1) / (call_.soft_cap * unit), !TransformsLogits<S, T>);
         }
