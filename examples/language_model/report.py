@@ -44,15 +44,17 @@ class Results:
         self.passkeys: dict = defaultdict(lambda: defaultdict(list))
         self.symbols: dict = defaultdict(lambda: defaultdict(list))
         self.depths: dict = defaultdict(lambda: defaultdict(list))
+        self.losses: dict = defaultdict(list)
         self.seeds = set()
         self.config = {}
-        self.steps = 0
         for run in sorted(folder.glob("*-*/")):
-            if not (run / "model.safetensors").exists():
+            if not (run / "config.json").exists():
                 continue
-            self.seeds.add(run.name.rsplit("-", 1)[1])
+            scheme, seed = run.name.rsplit("-", 1)
+            self.seeds.add(seed)
             self.config = json.loads((run / "config.json").read_text())
-            self.steps = sum(1 for _ in (run / "log.csv").open()) - 1
+            loss = csv.DictReader((run / "loss.csv").open())
+            self.losses[scheme].append([(int(row["step"]), float(row["loss"])) for row in loss])
             for path in run.glob("eval-*.csv"):
                 for row in csv.DictReader(path.open()):
                     self.perplexity[self.key(row)][int(row["length"])].append(float(row["perplexity"]))
@@ -67,6 +69,10 @@ class Results:
                 for (key, length), shares in found.items():
                     self.passkeys[key][length].append(statistics.mean(shares))
                     self.symbols[key][length].append(statistics.mean(right[key, length]))
+
+    @property
+    def steps(self) -> int:
+        return max(loss[-1][0] for losses in self.losses.values() for loss in losses)
 
     @staticmethod
     def key(row) -> tuple[str, tuple[str, str]]:
@@ -119,6 +125,17 @@ def plot(plots: Plots, name: str, results: dict, ways, label: str, log: bool) ->
         axes[0].legend()
 
 
+def plot_losses(plots: Plots, losses: dict) -> None:
+    """One line a seed: the step down of a model is where it learned to look something up."""
+    with plots.figure("experiment_loss", columns=len(losses), width=2.6 * len(losses) + 1, height=2.6) as axes:
+        for axis, scheme in zip(axes, [scheme for scheme in SCHEMES if scheme in losses]):
+            for number, loss in enumerate(losses[scheme]):
+                axis.plot(*zip(*loss), color=f"C{SCHEMES.index(scheme)}", alpha=max(0.2, 1 - 0.3 * number), linewidth=1)
+            axis.set_title(scheme)
+            axis.set_xlabel("step")
+        axes[0].set_ylabel("loss, nats a byte")
+
+
 def side_by_side(results: dict, way, length: int, digits: int) -> str:
     """The schemes' means at a length, from the best: of perplexities the lowest, of shares the highest."""
     means = {s: statistics.mean(results[s, way][length]) for s in SCHEMES if length in results.get((s, way), {})}
@@ -138,6 +155,79 @@ def summary(results: Results, trained: int) -> list[str]:
         f"- At {2 * trained}, with dynamic NTK: {side_by_side(results.passkeys, scaled, 2 * trained, 2)}.\n"
         f"- At {4 * trained}, with dynamic NTK: {side_by_side(results.passkeys, scaled, 4 * trained, 2)}."
     ]
+
+
+def findings(results: Results, trained: int) -> str:
+    """What the paper found, and whether these models show it: from the numbers alone."""
+    plain, scaled = ("none", "causal"), ("dynamic-ntk", "causal")
+
+    def mean(kind: dict, scheme: str, way, length: int) -> float:
+        return statistics.mean(kind[scheme, way][length])
+
+    def growth(scheme: str, way) -> float:
+        return mean(results.perplexity, scheme, way, 8 * trained) / mean(results.perplexity, scheme, plain, trained)
+
+    def keys(scheme: str, way, length: int) -> float:
+        return mean(results.passkeys, scheme, way, length)
+
+    def fair(*schemes: str) -> bool:
+        """Whether each of them looks up at the length of its training what it is asked for farther away."""
+        return all(keys(scheme, plain, trained) >= 0.5 for scheme in schemes)
+
+    inside = {s: mean(results.perplexity, s, plain, trained) for s in SCHEMES}
+    rows = [
+        (
+            "Beyond the training length, CoCA's perplexity grows less than RoPE's.",
+            f"from {trained} to {8 * trained}: x {growth('coca-slack', plain):.2f} and x {growth('rotary', plain):.2f}",
+            growth("coca-slack", plain) < growth("rotary", plain),
+        ),
+        (
+            "So it does with dynamic NTK, which holds both lower.",
+            f"x {growth('coca-slack', scaled):.2f} and x {growth('rotary', scaled):.2f}",
+            growth("coca-slack", scaled) < min(growth("rotary", scaled), growth("coca-slack", plain)),
+        ),
+        (
+            "Inside, CoCA costs a little.",
+            f"{inside['coca-slack']:.2f} and {inside['rotary']:.2f}",
+            1 < inside["coca-slack"] / inside["rotary"] < 1.1,
+        ),
+        (
+            "Pass keys beyond the training length are found by CoCA with NTK, and hardly without.",
+            f"at {2 * trained}, with dynamic NTK {keys('coca-slack', scaled, 2 * trained):.2f}, "
+            f"as trained {keys('coca-slack', plain, 2 * trained):.2f}",
+            keys("coca-slack", scaled, 2 * trained) > 2 * keys("coca-slack", plain, 2 * trained)
+            if fair("coca-slack") else None,
+        ),
+        (
+            "... and by more than RoPE with NTK finds.",
+            f"{keys('coca-slack', scaled, 2 * trained):.2f} and {keys('rotary', scaled, 2 * trained):.2f}",
+            keys("coca-slack", scaled, 2 * trained) > keys("rotary", scaled, 2 * trained)
+            if fair("coca-slack", "rotary") else None,
+        ),
+        (
+            "Slack reaches farther than the constrained form.",
+            f"pass keys at {2 * trained}, with dynamic NTK: {keys('coca-slack', scaled, 2 * trained):.2f} and "
+            f"{keys('coca-constrained', scaled, 2 * trained):.2f}",
+            keys("coca-slack", scaled, 2 * trained) > keys("coca-constrained", scaled, 2 * trained)
+            if fair("coca-slack", "coca-constrained") else None,
+        ),
+    ]
+    return table(
+        ["the paper", "these models, slack first", ""],
+        [[what, here, {True: "shown", False: "not shown", None: "one has not learned it"}[shown]]
+         for what, here, shown in rows],
+    )
+
+
+def learned(results: Results, trained: int) -> str:
+    """Which models can look something up at all: the others say nothing about looking it up far away."""
+    counts = {s: [share >= 0.5 for share in results.passkeys[s, ("none", "causal")][trained]] for s in SCHEMES}
+    text = ", ".join(f"{scheme} {sum(found)} of {len(found)}" for scheme, found in counts.items())
+    return (
+        f"Models that find at least half of the pass keys at {trained}, the length of their training: {text}. Looking something "
+        "up is learned late and all at once, or not within these steps; a model that has not learned it says nothing of "
+        "how far it would reach."
+    )
 
 
 def plot_depths(plots: Plots, name: str, depths: dict, way) -> None:
@@ -173,6 +263,7 @@ def main(folder: str, docs: str) -> None:
     plot(plots, "experiment_passkey", results.passkeys, scaled, "share of pass keys found", False)
 
     plot(plots, "experiment_symbols", results.symbols, scaled, "share of symbols found", False)
+    plot_losses(plots, results.losses)
     plot_depths(plots, "experiment_depth", results.depths, ("none", "causal"))
     plot_depths(plots, "experiment_depth_ntk", results.depths, ("dynamic-ntk", "causal"))
 
@@ -192,8 +283,11 @@ def main(folder: str, docs: str) -> None:
         "Small models learn to look something up late and all at once. These would not within thousands of steps until "
         "weights began with a deviation of 1 / sqrt(width) rather than 0.02, the embedding had the byte before, and pass keys "
         "came first.",
+        "![loss](plots/experiment_loss.png)",
         "## In short",
         *summary(results, trained),
+        learned(results, trained),
+        findings(results, trained),
         "## Perplexity",
         f"Of a byte after so many others, on held-out text (32 windows of each length, the last 128 bytes of each; "
         f"trained at {trained}).",
