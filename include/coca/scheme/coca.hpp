@@ -172,6 +172,7 @@ class CocaStrict : public detail::Coca<KeyForm, R> {
     KeyForm::map_adjoint(this->rope_, key, this->place(at), dpsi, dkey,
                          [](T u, T v, T cosine, T sine) { return u * cosine + v * sine; });
   }
+  /// How keys turn with their position.
   Turned<KeyForm::turned_key(TurnedKey::once)> turned_key() const { return {}; }
 };
 

@@ -124,6 +124,7 @@ using Turned = std::integral_constant<TurnedKey, How>;
 /// How a scheme's keys turn: `no` where it does not say.
 template <class S>
 inline constexpr TurnedKey kTurnedKey = TurnedKey::no;
+/// What it says.
 template <class S>
   requires requires(const S& scheme) {
     { scheme.turned_key().value } -> std::convertible_to<TurnedKey>;
@@ -155,9 +156,9 @@ inline constexpr bool kOfOneClass =
 /// the kernel may turn keys side by side, by small angles and one more that they share, and decoding turn
 /// the query back by that one. Without it, psi is taken of each key.
 template <class S>
-concept TurnsKeys = kTurnedKey<S>
-!= TurnedKey::no&& detail::kOfOneClass<decltype(&S::template map_key<float>),
-                                       decltype(&S::turned_key)>&& requires(const S& scheme) {
+concept TurnsKeys = requires(const S& scheme) {
+  requires(kTurnedKey<S> != TurnedKey::no);
+  requires detail::kOfOneClass<decltype(&S::template map_key<float>), decltype(&S::turned_key)>;
   scheme.rope().template panel_turns<float>();
 };
 
