@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <span>
 
 #include "coca/extern.hpp"
 #include "coca/reference/attention.hpp"
@@ -181,6 +182,7 @@ TEST_CASE("token by token, decode gives the rows of the prefill", "[decode]") {
   constexpr Index tokens = 150;
   for (const ElementType type :
        {ElementType::float32, ElementType::bfloat16, ElementType::float16, ElementType::int8}) {
+    if (kEmulated && type != ElementType::float32 && type != ElementType::int8) continue;
     for_each_form(coca::Rope({.dim = 16}), [&](const auto& form) {
       const coca::CacheOptions options{2, form.half_width ? 8 : 16, 12, type};
       const Tokens all = Tokens{2, options.key_dim, 12}.add(tokens, random);
@@ -199,7 +201,7 @@ TEST_CASE("token by token, decode gives the rows of the prefill", "[decode]") {
         cache.append(ids[0], all.k(), all.v());
         // The numbers that the cache holds.
         const Tokens held = tokens_of(cache, ids[0], 2, options.key_dim, 12);
-        for (const AnyMask& mask : masks) {
+        for (const AnyMask& mask : std::span(masks).first(kEmulated ? 1 : masks.size())) {
           coca::attention(prefill.view(), q.view(), held.k4(), held.v4(), form.scheme, mask);
           double worst = 0.0;
           const std::vector<SequenceId> fork{cache.fork(ids[0])};
