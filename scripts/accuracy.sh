@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, measures how far results are from exact ones, beside PyTorch, and writes
 # docs/accuracy.md with its plot.
-#   scripts/accuracy.sh              everything: about 20 minutes on two cores
+#   scripts/accuracy.sh              everything: about half an hour on two cores
 #   scripts/accuracy.sh LENGTH...    measures at these lengths alone
 #   scripts/accuracy.sh --report     the page alone, from the last measurements
 # Python packages are installed into the folder ACCURACY_VENV (build/accuracy-venv).

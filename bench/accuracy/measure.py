@@ -22,6 +22,8 @@ SCHEMES = ["dot", "rotary", "strict_t", "strict_x", "slack_t", "slack_x", "const
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SEEDS = [1, 2, 3, 4]
 HEADS, DIM, QUERIES = 2, 64, 128
+# Of queries and keys: PyTorch makes keys of strict CoCA for each query.
+MOST_PAIRS = 1 << 21
 SOURCE = pathlib.Path(__file__).parents[2]
 
 
@@ -31,7 +33,7 @@ def inputs(scheme: str, dtype: torch.dtype, length: int, seed: int) -> list[torc
     width = DIM // 2 if scheme.endswith("_t") else DIM
     q, k, v = (
         torch.randn(HEADS, tokens, columns, generator=generator)
-        for tokens, columns in ((min(QUERIES, length), DIM), (length, width), (length, DIM))
+        for tokens, columns in ((min(QUERIES, length, MOST_PAIRS // length), DIM), (length, width), (length, DIM))
     )
     if scheme.endswith("_t"):
         k = torch.relu(k)

@@ -30,7 +30,8 @@ How far results are from exact ones, and beside them those of PyTorch's `scaled_
 inputs. Target: the error is never more than {most:g} times PyTorch's.
 
 - Inputs: normal numbers, rounded to the type; for t, what relu leaves of them. {heads} heads of head_dim {dim}, {seeds}
-  seeds. Every query sees all keys; the last {queries} of as many queries as there are keys are computed.
+  seeds. Every query sees all keys; the last {queries} of as many queries as there are keys are computed, fewer from 32K
+  on.
 - Exact: the definition in double, from the rounded inputs ([exact.py](../bench/accuracy/exact.py)).
 - Error: |out - exact| over the largest |exact| of the head. *Root mean square*: over all elements of all heads and seeds.
   *Largest*: the mean over heads and seeds of the largest of each. One rounding of the result to its type is at most
