@@ -41,7 +41,7 @@ using AnyScheme =
 
 /// The sizes of a call, from which a row makes what it needs.
 struct Sizes {
-  Index batch, queries, keys, key_heads, group, dim, value_dim;
+  Index batch = 0, queries = 0, keys = 0, key_heads = 0, group = 0, dim = 0, value_dim = 0;
   Index heads() const { return key_heads * group; }
 };
 
