@@ -114,6 +114,12 @@ TEST_CASE("no queries, no keys, no batch", "[attention]") {
   const Eigen::Tensor<float, 0, Eigen::RowMajor> most = out.abs().maximum();
   CHECK(most() == 0.0F);
   CHECK(lse(1, 1, 2) == -kInf);
+  // There need not be memory where there are no keys, whatever their strides.
+  out.setConstant(9.0F);
+  const coca::TensorView<const float> nowhere(nullptr, {2, 0, 2, 4}, {64, 8, 4, 1});
+  coca::attention(out, q, nowhere, nowhere, coca::Dot{});
+  const Eigen::Tensor<float, 0, Eigen::RowMajor> most_again = out.abs().maximum();
+  CHECK(most_again() == 0.0F);
   coca::attention(no_out, none, q, q, coca::Dot{});
   RowTensor no_batch(0, 3, 2, 4), no_batch_out(0, 3, 2, 4), no_heads(2, 3, 0, 4),
       no_heads_out(2, 3, 0, 4);

@@ -187,13 +187,13 @@ TEST_CASE("pass keys stand where they are asked to", "[language_model]") {
     const auto prose_bytes = static_cast<double>(std::count(text.begin(), text.end(), 'x'));
     std::size_t from = 0;
     for (std::size_t i = 0; i < depths.size(); ++i) {
-      const auto told = written.find(" The pass key is " + key + ". ", from);
+      const auto told = written.find(" The pass key is #" + key + ". ", from);
       REQUIRE(told != std::string::npos);
-      const auto before = static_cast<double>(told - 24 * i);
+      const auto before = static_cast<double>(told - 25 * i);
       CHECK(before == Approx(depths[i] * prose_bytes).margin(1.0));
-      from = told + 24;
+      from = told + 25;
     }
-    CHECK(written.find(" The pass key is " + key, from) == 300 - 17 - Passkey::symbols);
+    CHECK(written.find(" The pass key is #" + key, from) == 300 - 18 - Passkey::symbols);
   }
   std::mt19937_64 engine(7);
   CHECK_THROWS_AS(Passkey(prose, 45, {0.5}, engine), std::invalid_argument);

@@ -22,7 +22,10 @@ struct TokenRows {
   ElementType type;
 
   TokenRows(const AnyTensor<Byte>& x, Index batch, Index head)
-      : first(x.data + (batch * x.strides[0] + head * x.strides[2]) * element_bytes(x)),
+      // A tensor without elements may be null, from where nothing is counted.
+      : first(x.data == nullptr
+                  ? nullptr
+                  : x.data + (batch * x.strides[0] + head * x.strides[2]) * element_bytes(x)),
         token_bytes(x.strides[1] * element_bytes(x)),
         step(x.strides[3]),
         width(x.shape[3]),
