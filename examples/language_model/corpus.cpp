@@ -11,8 +11,9 @@
 namespace language_model {
 namespace {
 
-// What is around a key where it is told.
-constexpr std::string_view kTold = " The pass key is ";
+// What is around a key where it is told. The mark stands nowhere in prose, so what comes behind it is
+// always a key: "is " alone does not tell a small model that a key is asked for.
+constexpr std::string_view kTold = " The pass key is #";
 constexpr std::string_view kBehind = ". ";
 
 /// `count` bytes of prose from a random place on.
