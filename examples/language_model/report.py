@@ -282,7 +282,8 @@ def main(folder: str, docs: str) -> None:
         f"{', mean and standard deviation' if len(results.seeds) > 1 else ''}. The last tenth of the book was held out.",
         "Small models learn to look something up late and all at once. These would not within thousands of steps until "
         "weights began with a deviation of 1 / sqrt(width) rather than 0.02, the embedding had the byte before, and pass keys "
-        "came first.",
+        "came first. Without a mark (`#`) before a key, most models never found a key's first symbol: the words before it "
+        "stand in prose too, and do not say that a key is asked for.",
         "![loss](plots/experiment_loss.png)",
         "## In short",
         *summary(results, trained),
