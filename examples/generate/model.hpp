@@ -79,7 +79,9 @@ class Model {
     }
     for (Index layer = 0; layer < layers(); ++layer) {
       x += attend(layer, norm(x));
-      x += swiglu(norm(x), blocks_[static_cast<std::size_t>(layer)]);
+      const Block& block = blocks_[static_cast<std::size_t>(layer)];
+      const Matrix y = norm(x);
+      x += block.down(layers::swiglu(block.gate(y), block.up(y)));
     }
     return embedding_ * norm(x.bottomRows(1)).transpose();
   }
@@ -91,13 +93,6 @@ class Model {
   };
 
   Matrix norm(const Eigen::Ref<const Matrix>& x) const { return layers::rms_norm(x, gain_, 1e-5F); }
-
-  /// down(silu(gate(x)) o up(x))  (Shazeer 2020).
-  static Matrix swiglu(const Matrix& x, const Block& block) {
-    const Matrix gate = block.gate(x);
-    const Matrix product = gate.array() / (1.0F + (-gate.array()).exp()) * block.up(x).array();
-    return block.down(product);
-  }
 
   Matrix embedding_;  ///< a row for each byte
   Vector gain_;

@@ -20,18 +20,27 @@ hugging_face::Shape shape_of(const Matrix& matrix) {
   return {matrix.rows(), matrix.cols()};
 }
 
+/// From what is here to what is there, and back.
+Matrix turned(const std::string& name, const Matrix& matrix) {
+  if (!is_linear(name)) return matrix;
+  return matrix.transpose();
+}
+
 void add(SafetensorsWriter& writer, const Parameters& parameters, const std::string& prefix,
          coca::ElementType type) {
   for (const auto& [name, matrix] : parameters.named()) {
-    writer.add<float>(prefix + name, shape_of(*matrix),
-                      {matrix->data(), static_cast<std::size_t>(matrix->size())}, type);
+    const Matrix there = turned(name, *matrix);
+    writer.add<float>(prefix + name, shape_of(there),
+                      {there.data(), static_cast<std::size_t>(there.size())}, type);
   }
 }
 
 void read(const SafetensorsFile& file, const std::string& prefix, Parameters& parameters) {
   for (const auto& [name, matrix] : parameters.named()) {
-    const std::vector<float> values = file.read<float>(prefix + name, shape_of(*matrix));
-    std::copy(values.begin(), values.end(), matrix->data());
+    Matrix there = turned(name, *matrix);
+    const std::vector<float> values = file.read<float>(prefix + name, shape_of(there));
+    std::copy(values.begin(), values.end(), there.data());
+    *matrix = turned(name, there);
   }
 }
 

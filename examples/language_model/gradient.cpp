@@ -29,30 +29,32 @@ Matrix norm_backward(const Norm& norm, const Matrix& gain, const Matrix& dy, Mat
   return norm.factors.asDiagonal() * (dnormal - means.asDiagonal() * normal);
 }
 
-/// dx of y = x W^T, and the gradient of W.
-Matrix linear_backward(const Matrix& x, const Matrix& weight, const Matrix& dy, Matrix& dweight) {
-  dweight.noalias() += dy.transpose() * x;
-  return dy * weight;
+/// dx of y = x W, and the gradient of W.
+Matrix linear_backward(const Matrix& x, const Linear& linear, const Matrix& dy, Linear& gradient) {
+  gradient.weight.noalias() += x.transpose() * dy;
+  return dy * linear.weight.transpose();
 }
 
-Matrix collinear_key_backward(const Matrix& x, const Matrix& dt, Index heads) {
-  const Index half = x.cols() / heads / 2;
-  Matrix dx(x.rows(), x.cols());
-  for (Index h = 0; h < heads; ++h) {
-    const auto first = x.middleCols(2 * h * half, half);
-    const auto second = x.middleCols((2 * h + 1) * half, half);
-    const Matrix d =
-        ((first + second).array() > 0.0F).select(dt.middleCols(h * half, half) / 2.0F, 0.0F);
-    dx.middleCols(2 * h * half, half) = d;
-    dx.middleCols((2 * h + 1) * half, half) = d;
+/// dk of t = relu of the mean of every pair of k: half of dt to both of a pair, where t is not 0.
+Matrix collinear_backward(const Matrix& t, const Matrix& dt, const coca::Rope& rope) {
+  const Index pairs = rope.dim() / 2;
+  const Index rows = t.size() / pairs;
+  const Eigen::Map<const Matrix> from(t.data(), rows, pairs), slopes(dt.data(), rows, pairs);
+  Matrix dk(t.rows(), 2 * t.cols());
+  Eigen::Map<Matrix> to(dk.data(), rows, rope.dim());
+  for (Index j = 0; j < pairs; ++j) {
+    const std::pair<Index, Index> pair = rope.pair(j);
+    to.col(pair.first) = (from.col(j).array() > 0.0F).select(slopes.col(j) / 2.0F, 0.0F);
+    to.col(pair.second) = to.col(pair.first);
   }
-  return dx;
+  return dk;
 }
 
 /// What the way back needs of a block.
 struct Trace {
   Norm attention_norm, feed_forward_norm;
-  Matrix query, raw_key, key, value, attended;
+  layers::AttentionOperands operands;
+  Matrix attended;
   Eigen::Tensor<float, 3, Eigen::RowMajor> lse;  ///< [sequences, heads, length]
   Matrix gate, up, product;
 };
@@ -65,8 +67,8 @@ class Pass {
         parameters_(model.parameters),
         batch_(batch),
         gradient_(gradient),
-        scheme_(make_scheme(config_.scheme,
-                            coca::Rope({.dim = config_.head_dim, .base = config_.base}))) {}
+        attention_(config_.attention()),
+        scheme_(make_scheme(attention_.scheme, attention_.rope)) {}
 
   double run(double weight) {
     Matrix x(static_cast<Index>(batch_.inputs.size()), config_.width());
@@ -80,10 +82,9 @@ class Pass {
     const double loss = weight * cross_entropy(logits, static_cast<float>(weight));
 
     // `logits` holds its gradient now.
+    gradient_.embedding.noalias() += logits.transpose() * last.y;
     Matrix dx =
-        norm_backward(last, parameters_.norm,
-                      linear_backward(last.y, parameters_.embedding, logits, gradient_.embedding),
-                      gradient_.norm);
+        norm_backward(last, parameters_.norm, logits * parameters_.embedding, gradient_.norm);
     for (std::size_t i = traces.size(); i-- > 0;) {
       backward(parameters_.blocks[i], traces[i], gradient_.blocks[i], dx);
     }
@@ -115,22 +116,19 @@ class Pass {
   Trace forward(const Block& block, Matrix& x) const {
     Trace trace;
     trace.attention_norm = norm(x, block.attention_norm);
-    const Matrix& y = trace.attention_norm.y;
-    trace.query = y * block.query.transpose();
-    trace.raw_key = y * block.key.transpose();
-    trace.key = config_.collinear() ? collinear_key(trace.raw_key, config_.heads) : trace.raw_key;
-    trace.value = y * block.value.transpose();
+    trace.operands = layers::project(attention_, block.attention, trace.attention_norm.y);
     trace.attended.resize(x.rows(), x.cols());
     trace.lse.resize(batch_.sequences(), config_.heads, batch_.length);
-    coca::attention(heads_of(trace.attended), heads_of(trace.query), heads_of(trace.key),
-                    heads_of(trace.value), scheme_, coca::Causal{}, {.lse = coca::view(trace.lse)});
-    x += trace.attended * block.output.transpose();
+    const auto& [q, key, v] = trace.operands;
+    coca::attention(heads_of(trace.attended), heads_of(q), heads_of(key), heads_of(v), scheme_,
+                    coca::Causal{}, {.lse = coca::view(trace.lse)});
+    x += block.attention.o_proj(trace.attended);
 
     trace.feed_forward_norm = norm(x, block.feed_forward_norm);
-    trace.gate = trace.feed_forward_norm.y * block.gate.transpose();
-    trace.up = trace.feed_forward_norm.y * block.up.transpose();
-    trace.product = swiglu(trace.gate, trace.up);
-    x += trace.product * block.down.transpose();
+    trace.gate = block.gate(trace.feed_forward_norm.y);
+    trace.up = block.up(trace.feed_forward_norm.y);
+    trace.product = layers::swiglu(trace.gate, trace.up);
+    x += block.down(trace.product);
     return trace;
   }
 
@@ -147,25 +145,27 @@ class Pass {
                       linear_backward(y, block.up, dup, gradient.up);
     dx += norm_backward(trace.feed_forward_norm, block.feed_forward_norm, dy,
                         gradient.feed_forward_norm);
-    attention_backward(block, trace, gradient, dx);
+    dx += norm_backward(trace.attention_norm, block.attention_norm,
+                        attention_backward(block.attention, trace, dx, gradient.attention),
+                        gradient.attention_norm);
   }
 
-  void attention_backward(const Block& block, const Trace& trace, Block& gradient,
-                          Matrix& dx) const {
-    const Matrix dattended = linear_backward(trace.attended, block.output, dx, gradient.output);
-    Matrix dquery(trace.query.rows(), trace.query.cols());
-    Matrix dkey(trace.key.rows(), trace.key.cols());
-    Matrix dvalue(trace.value.rows(), trace.value.cols());
-    coca::attention_backward(heads_of(dquery), heads_of(dkey), heads_of(dvalue),
-                             heads_of(dattended), heads_of(trace.query), heads_of(trace.key),
-                             heads_of(trace.value), heads_of(trace.attended), coca::view(trace.lse),
-                             scheme_, coca::Causal{});
-    if (config_.collinear()) dkey = collinear_key_backward(trace.raw_key, dkey, config_.heads);
-    const Matrix& y = trace.attention_norm.y;
-    const Matrix dy = linear_backward(y, block.query, dquery, gradient.query) +
-                      linear_backward(y, block.key, dkey, gradient.key) +
-                      linear_backward(y, block.value, dvalue, gradient.value);
-    dx += norm_backward(trace.attention_norm, block.attention_norm, dy, gradient.attention_norm);
+  /// dx of a block's attention with its projections.
+  Matrix attention_backward(const layers::AttentionWeights& weights, const Trace& trace,
+                            const Matrix& dy, layers::AttentionWeights& gradient) const {
+    const Matrix dattended = linear_backward(trace.attended, weights.o_proj, dy, gradient.o_proj);
+    const auto& [q, key, v] = trace.operands;
+    Matrix dq(q.rows(), q.cols()), dkey(key.rows(), key.cols()), dv(v.rows(), v.cols());
+    coca::attention_backward(heads_of(dq), heads_of(dkey), heads_of(dv), heads_of(dattended),
+                             heads_of(q), heads_of(key), heads_of(v), heads_of(trace.attended),
+                             coca::view(trace.lse), scheme_, coca::Causal{});
+    if (attention_.scheme != layers::Scheme::rotary) {
+      dkey = collinear_backward(key, dkey, attention_.rope);
+    }
+    const Matrix& x = trace.attention_norm.y;
+    return linear_backward(x, weights.q_proj, dq, gradient.q_proj) +
+           linear_backward(x, weights.k_proj, dkey, gradient.k_proj) +
+           linear_backward(x, weights.v_proj, dv, gradient.v_proj);
   }
 
   /// The mean of -log softmax(logits) at the targets; logits become weight times its gradient.
@@ -190,6 +190,7 @@ class Pass {
   const Parameters& parameters_;
   const Batch& batch_;
   Parameters& gradient_;
+  layers::AttentionConfig attention_;
   Scheme scheme_;
 };
 

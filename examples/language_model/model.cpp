@@ -1,6 +1,7 @@
 #include "language_model/model.hpp"
 
 #include <cmath>
+#include <map>
 #include <random>
 #include <stdexcept>
 
@@ -19,14 +20,14 @@ std::vector<std::pair<std::string, M*>> list(P& parameters) {
       all.emplace_back("model.layers." + std::to_string(i) + "." + name + ".weight", &matrix);
     };
     add("input_layernorm", block.attention_norm);
-    add("self_attn.q_proj", block.query);
-    add("self_attn.k_proj", block.key);
-    add("self_attn.v_proj", block.value);
-    add("self_attn.o_proj", block.output);
+    add("self_attn.q_proj", block.attention.q_proj.weight);
+    add("self_attn.k_proj", block.attention.k_proj.weight);
+    add("self_attn.v_proj", block.attention.v_proj.weight);
+    add("self_attn.o_proj", block.attention.o_proj.weight);
     add("post_attention_layernorm", block.feed_forward_norm);
-    add("mlp.gate_proj", block.gate);
-    add("mlp.up_proj", block.up);
-    add("mlp.down_proj", block.down);
+    add("mlp.gate_proj", block.gate.weight);
+    add("mlp.up_proj", block.up.weight);
+    add("mlp.down_proj", block.down.weight);
   }
   all.emplace_back("model.norm.weight", &parameters.norm);
   return all;
@@ -34,13 +35,35 @@ std::vector<std::pair<std::string, M*>> list(P& parameters) {
 
 }  // namespace
 
-Scheme make_scheme(const std::string& name, coca::Rope rope) {
-  if (name == "rotary") return coca::Rotary(std::move(rope));
-  if (name == "coca-constrained") return coca::CocaConstrained<>(std::move(rope));
-  if (name == "coca-strict") return coca::CocaStrict<>(std::move(rope));
-  if (name == "coca-slack") return coca::CocaSlack<>(std::move(rope));
-  throw std::invalid_argument("scheme: was '" + name +
-                              "', expected rotary, coca-constrained, coca-strict or coca-slack");
+layers::AttentionConfig Config::attention() const {
+  const std::map<std::string, layers::Scheme> schemes{
+      {"rotary", layers::Scheme::rotary},
+      {"coca-constrained", layers::Scheme::coca_constrained},
+      {"coca-strict", layers::Scheme::coca_strict},
+      {"coca-slack", layers::Scheme::coca_slack}};
+  const auto meant = schemes.find(scheme);
+  if (meant == schemes.end()) {
+    throw std::invalid_argument("scheme: was '" + scheme +
+                                "', expected rotary, coca-constrained, coca-strict or coca-slack");
+  }
+  return {.hidden = width(),
+          .heads = heads,
+          .key_heads = heads,
+          .rope = rope(),
+          .scheme = meant->second};
+}
+
+Scheme make_scheme(layers::Scheme scheme, coca::Rope rope) {
+  switch (scheme) {
+    case layers::Scheme::coca_constrained:
+      return coca::CocaConstrained<>(std::move(rope));
+    case layers::Scheme::coca_strict:
+      return coca::CocaStrict<>(std::move(rope));
+    case layers::Scheme::coca_slack:
+      return coca::CocaSlack<>(std::move(rope));
+    default:
+      return coca::Rotary(std::move(rope));
+  }
 }
 
 Parameters::Parameters(const Config& config)
@@ -53,11 +76,13 @@ Parameters::Parameters(const Config& config)
     for (Matrix* row : {&block.attention_norm, &block.feed_forward_norm}) {
       *row = Matrix::Zero(1, width);
     }
-    for (Matrix* square : {&block.query, &block.key, &block.value, &block.output}) {
-      *square = Matrix::Zero(width, width);
+    layers::AttentionWeights& attention = block.attention;
+    for (Linear* square :
+         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj}) {
+      square->weight = Matrix::Zero(width, width);
     }
-    block.gate = block.up = Matrix::Zero(config.hidden, width);
-    block.down = Matrix::Zero(width, config.hidden);
+    block.gate.weight = block.up.weight = Matrix::Zero(width, config.hidden);
+    block.down.weight = Matrix::Zero(config.hidden, width);
   }
 }
 
@@ -80,25 +105,19 @@ Model random_model(const Config& config, std::uint64_t seed) {
       continue;
     }
     const bool into_sum = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-    *matrix = Matrix::NullaryExpr(matrix->rows(), matrix->cols(), [&] { return normal(engine); });
+    // In the order of the checkpoint.
+    const bool turned = is_linear(name);
+    const Matrix drawn = Matrix::NullaryExpr(turned ? matrix->cols() : matrix->rows(),
+                                             turned ? matrix->rows() : matrix->cols(),
+                                             [&] { return normal(engine); });
+    if (turned) {
+      *matrix = drawn.transpose();
+    } else {
+      *matrix = drawn;
+    }
     if (into_sum) *matrix *= residual;
   }
   return model;
-}
-
-Matrix collinear_key(const Matrix& x, Index heads) {
-  const Index half = x.cols() / heads / 2;
-  Matrix t(x.rows(), heads * half);
-  for (Index h = 0; h < heads; ++h) {
-    const auto first = x.middleCols(2 * h * half, half);
-    const auto second = x.middleCols((2 * h + 1) * half, half);
-    t.middleCols(h * half, half) = ((first + second) / 2.0F).cwiseMax(0.0F);
-  }
-  return t;
-}
-
-Matrix swiglu(const Matrix& gate, const Matrix& up) {
-  return gate.array() / (1.0F + (-gate.array()).exp()) * up.array();
 }
 
 Matrix embed(const Parameters& parameters, std::span<const Byte> text, Byte before) {

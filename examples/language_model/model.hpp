@@ -5,13 +5,14 @@
 #include <utility>
 #include <vector>
 
-#include "layers/linear.hpp"
+#include "layers/attention_operands.hpp"
 
 /// A small language model over bytes, of LLaMA's blocks (Touvron et al. 2023), whose attention may be
 /// any of the library's schemes, over embeddings of a byte and of the one before it.
 namespace language_model {
 
 using layers::Index;
+using layers::Linear;
 using layers::Matrix;
 using Byte = unsigned char;
 using Text = std::vector<Byte>;
@@ -33,19 +34,24 @@ struct Config {
   Index trained_length = 256;  ///< tokens of a sequence in training
 
   Index width() const { return heads * head_dim; }
-  bool collinear() const { return scheme != "rotary"; }
-  /// Width of a head's key operand: CoCA's t is half as wide as a key.
-  Index key_dim() const { return collinear() ? head_dim / 2 : head_dim; }
+  coca::Rope rope(coca::RopeScaling scaling = {}) const {
+    return coca::Rope({.dim = head_dim, .base = base, .scaling = std::move(scaling)});
+  }
+  /// Of every block, with the rope as it was in training. Throws std::invalid_argument for a scheme that
+  /// is none.
+  layers::AttentionConfig attention() const;
 };
 
-/// The scheme of a model with this rope. Throws std::invalid_argument for a name that is none.
-Scheme make_scheme(const std::string& name, coca::Rope rope);
+/// The scheme that is meant, with this rope.
+Scheme make_scheme(layers::Scheme scheme, coca::Rope rope);
 
-/// The weights of a block, [outputs, inputs] as PyTorch has them; of norms, a row. `key` gives keys,
-/// or the x of CoCA's t = relu((x_j + x_{j + head_dim/2}) / 2): models differ in nothing else.
+/// The weights of a block; of norms, a row. The attention's are the same for every scheme: models differ
+/// in nothing but what is made of k_proj.
 struct Block {
-  Matrix attention_norm, query, key, value, output;
-  Matrix feed_forward_norm, gate, up, down;
+  Matrix attention_norm;
+  layers::AttentionWeights attention;
+  Matrix feed_forward_norm;
+  Linear gate, up, down;
 };
 
 /// All numbers that are trained. Gradients, and the optimizer's moments, are of the same type.
@@ -64,6 +70,9 @@ struct Parameters {
   std::vector<std::pair<std::string, const Matrix*>> named() const;
 };
 
+/// Whether these are the weights of a Linear, which checkpoints have the other way, [outputs, inputs].
+inline bool is_linear(const std::string& name) { return name.ends_with("_proj.weight"); }
+
 struct Model {
   Config config;
   Parameters parameters;
@@ -77,12 +86,6 @@ struct Model {
 Model random_model(const Config& config, std::uint64_t seed);
 
 inline constexpr float kNormEpsilon = 1e-5F;
-
-/// t_j = relu((x_j + x_{j + head_dim/2}) / 2) of every head's x.
-Matrix collinear_key(const Matrix& x, Index heads);
-
-/// silu(gate) o up  (Shazeer 2020, SwiGLU).
-Matrix swiglu(const Matrix& gate, const Matrix& up);
 
 /// What stands before a text.
 inline constexpr Byte kBeforeText = 0;

@@ -42,16 +42,15 @@ auto tokens_of(const M& x, Index heads) {
 Reader::Reader(const Model& model, const Reading& reading)
     : model_(model),
       reading_(reading),
-      rope_({.dim = model.config.head_dim,
-             .base = model.config.base,
-             .scaling = scaling(reading, model.config)}) {
+      attention_(model.config.attention()),
+      rope_(model.config.rope(scaling(reading, model.config))) {
   const Config& config = model.config;
   if (reading.mask != "causal" && reading.mask != "streaming" && reading.mask != "lambda") {
     throw std::invalid_argument("mask: was '" + reading.mask +
                                 "', expected causal, streaming or lambda");
   }
   const coca::CacheOptions options{
-      .key_heads = config.heads, .key_dim = config.key_dim(), .value_dim = config.head_dim};
+      .key_heads = config.heads, .key_dim = attention_.key_dim(), .value_dim = config.head_dim};
   for (Index layer = 0; layer < config.layers; ++layer) {
     if (reading.mask == "streaming") {
       const coca::RollingOptions rolling{.sinks = reading.sinks,
@@ -67,7 +66,7 @@ Reader::Reader(const Model& model, const Reading& reading)
   }
   if (reading.mask == "lambda") {
     // Refuses what it cannot be.
-    coca::DistanceCeiling(make_scheme(config.scheme, rope_), config.trained_length - 1);
+    coca::DistanceCeiling(make_scheme(attention_.scheme, rope_), config.trained_length - 1);
   }
 }
 
@@ -94,41 +93,37 @@ Index Reader::next_chunk(Index left) const {
 }
 
 Matrix Reader::read_chunk(std::span<const Byte> text) {
-  const Config& config = model_.config;
   read_ += static_cast<Index>(text.size());
   const Scheme scheme =
-      make_scheme(config.scheme, rope_.at_length(std::max(reading_.length, read_)));
+      make_scheme(attention_.scheme, rope_.at_length(std::max(reading_.length, read_)));
   Matrix x = embed(model_.parameters, text, last_);
   last_ = text.back();
   for (std::size_t layer = 0; layer < caches_.size(); ++layer) {
     const Block& block = model_.parameters.blocks[layer];
     const Matrix y = norm(x, block.attention_norm);
-    const Matrix query = y * block.query.transpose();
-    Matrix key = y * block.key.transpose();
-    if (config.collinear()) key = collinear_key(key, config.heads);
-    const Matrix value = y * block.value.transpose();
-    Matrix attended(x.rows(), x.cols());
-    attend(caches_[layer], scheme, attended, query, key, value);
-    x += attended * block.output.transpose();
+    x += block.attention.o_proj(
+        attend(caches_[layer], scheme, layers::project(attention_, block.attention, y)));
     const Matrix z = norm(x, block.feed_forward_norm);
-    x += swiglu(z * block.gate.transpose(), z * block.up.transpose()) * block.down.transpose();
+    x += block.down(layers::swiglu(block.gate(z), block.up(z)));
   }
   return x;
 }
 
-void Reader::attend(Cache& cache, const Scheme& scheme, Matrix& attended, const Matrix& query,
-                    const Matrix& key, const Matrix& value) const {
+Matrix Reader::attend(Cache& cache, const Scheme& scheme,
+                      const layers::AttentionOperands& operands) const {
   const Config& config = model_.config;
+  Matrix attended(operands.q.rows(), operands.q.cols());
   const auto out = heads_of(attended, config.heads);
-  const auto q = heads_of(query, config.heads);
+  const auto q = heads_of(operands.q, config.heads);
   std::visit(
       [&](auto& keys) {
-        keys->append(kSequence[0], tokens_of(key, config.heads), tokens_of(value, config.heads));
+        keys->append(kSequence[0], tokens_of(operands.key, config.heads),
+                     tokens_of(operands.v, config.heads));
       },
       cache);
   if (const auto* rolling = std::get_if<std::unique_ptr<coca::RollingCache>>(&cache)) {
     coca::decode(out, q, **rolling, kSequence, scheme);
-    return;
+    return attended;
   }
   const auto& growing = *std::get<std::unique_ptr<coca::GrowingCache>>(cache);
   if (reading_.mask == "lambda") {
@@ -139,6 +134,7 @@ void Reader::attend(Cache& cache, const Scheme& scheme, Matrix& attended, const 
   } else {
     coca::decode(out, q, growing, kSequence, scheme);
   }
+  return attended;
 }
 
 std::size_t Reader::cache_bytes() const {

@@ -41,12 +41,13 @@ class Reader {
 
   Index next_chunk(Index left) const;
   Matrix read_chunk(std::span<const Byte> text);
-  void attend(Cache& cache, const Scheme& scheme, Matrix& attended, const Matrix& query,
-              const Matrix& key, const Matrix& value) const;
+  Matrix attend(Cache& cache, const Scheme& scheme,
+                const layers::AttentionOperands& operands) const;
 
   const Model& model_;
   Reading reading_;
-  coca::Rope rope_;
+  layers::AttentionConfig attention_;
+  coca::Rope rope_;  ///< scaled
   std::vector<Cache> caches_;
   Index read_ = 0;
   Byte last_ = kBeforeText;  ///< of what was read

@@ -37,26 +37,6 @@ void check(const Matrix& x, Index sequences) {
           "as many for each of " + std::to_string(sequences) + " sequences");
 }
 
-/// The norm of every head, where there is one.
-void norm_heads(Matrix& x, const Vector& gain, float epsilon) {
-  if (gain.size() == 0) return;
-  Eigen::Map<Matrix> heads(x.data(), x.size() / gain.size(), gain.size());
-  heads = rms_norm(heads, gain, epsilon);
-}
-
-/// t_j = relu of the mean of pair j, for every head of every row of k.
-Matrix collinear(const Matrix& k, const coca::Rope& rope) {
-  const Index pairs = rope.dim() / 2;
-  Matrix t(k.rows(), k.cols() / 2);
-  const Eigen::Map<const Matrix> from(k.data(), t.size() / pairs, rope.dim());
-  Eigen::Map<Matrix> to(t.data(), t.size() / pairs, pairs);
-  for (Index j = 0; j < pairs; ++j) {
-    const std::pair<Index, Index> pair = rope.pair(j);
-    to.col(j) = ((from.col(pair.first) + from.col(pair.second)) / 2.0F).cwiseMax(0.0F);
-  }
-  return t;
-}
-
 /// Calls `use` with the scheme of coca that is meant.
 template <class Use>
 void with_scheme(Scheme scheme, const coca::Rope& rope, const Use& use) {
@@ -89,18 +69,9 @@ AttentionLayer::AttentionLayer(AttentionConfig config, AttentionWeights weights)
   check("k_norm", weights_.k_norm, dim);
 }
 
-AttentionOperands AttentionLayer::project(const Matrix& x) const {
-  require(x.cols() == config_.hidden, "x.cols", x.cols(), std::to_string(config_.hidden));
-  AttentionOperands made{weights_.q_proj(x), weights_.k_proj(x), weights_.v_proj(x)};
-  norm_heads(made.q, weights_.q_norm, config_.norm_epsilon);
-  norm_heads(made.key, weights_.k_norm, config_.norm_epsilon);
-  if (config_.scheme != Scheme::rotary) made.key = collinear(made.key, config_.rope);
-  return made;
-}
-
 Matrix AttentionLayer::forward(const Matrix& x, Index sequences, const Device& device) const {
   check(x, sequences);
-  const AttentionOperands made = project(x);
+  const AttentionOperands made = project(config_, weights_, x);
   Matrix attended(made.q.rows(), made.q.cols());
   with_scheme(config_.scheme, config_.rope.at_length(x.rows() / sequences),
               [&](const auto& scheme) {
@@ -118,7 +89,7 @@ Matrix AttentionLayer::forward(const Matrix& x, coca::PagedCache& cache,
                                const Device& device) const {
   const auto count = static_cast<Index>(sequences.size());
   check(x, count);
-  const AttentionOperands made = project(x);
+  const AttentionOperands made = project(config_, weights_, x);
   cache.append(sequences, with_heads(made.key, count, config_.key_heads),
                with_heads(made.v, count, config_.key_heads));
   Index longest = 0;

@@ -33,6 +33,11 @@ inline Matrix rms_norm(const Eigen::Ref<const Matrix>& x, const Vector& gain, fl
   return factors.asDiagonal() * x * gain.asDiagonal();
 }
 
+/// silu(gate) o up  (Shazeer 2020, SwiGLU).
+inline Matrix swiglu(const Matrix& gate, const Matrix& up) {
+  return gate.array() / (1.0F + (-gate.array()).exp()) * up.array();
+}
+
 /// [sequences, tokens, heads, width / heads] of a matrix whose rows are the tokens of one sequence after
 /// the other.
 template <class M>

@@ -92,7 +92,7 @@ double bound(const AttentionLayer& layer, const Matrix& x, Index tokens) {
   if (config.scheme != Scheme::rotary) {
     phi_error = 4.0F * phi.cwiseProduct(phi_error);
     phi = 2.0F * phi.cwiseAbs2();
-    psi = head_rows(layer.project(x).key, dim / 2);
+    psi = head_rows(project(layer.config(), layer.weights(), x).key, dim / 2);
   }
   const double scale =
       std::pow(config.rope.attention_factor(), 2) / std::sqrt(static_cast<double>(dim));
@@ -192,7 +192,7 @@ TEST_CASE("every scheme of a layer is that of its definition", "[layers]") {
   const Matrix x = random_matrix(2 * tokens, 20, random);
   const auto check = [&](Scheme scheme, const auto& score) {
     const AttentionLayer layer = random_layer(rope, scheme);
-    const AttentionOperands made = layer.project(x);
+    const AttentionOperands made = project(layer.config(), layer.weights(), x);
     const auto wide = [&](const Matrix& matrix, Index heads) {
       Tensor<double> tensor({2, tokens, heads, matrix.cols() / heads});
       const float* next = matrix.data();
@@ -270,7 +270,8 @@ TEST_CASE("a layer refuses weights and states that do not fit", "[layers]") {
   const Matrix x = Matrix::Zero(6, 20);
   coca::GrowingCache cache(layer.cache_options());
   const std::vector<coca::SequenceId> ids{cache.add(), cache.add()};
-  CHECK_THROWS_WITH(layer.project(Matrix::Zero(6, 19)), contains("x.cols is 19, expected 20"));
+  CHECK_THROWS_WITH(project(layer.config(), layer.weights(), Matrix::Zero(6, 19)),
+                    contains("x.cols is 19, expected 20"));
   CHECK_THROWS_WITH(layer.forward(x, 0, two.device), contains("sequences is 0"));
   CHECK_THROWS_WITH(layer.forward(x, 4, two.device), contains("x.rows is 6, expected as many"));
   CHECK_THROWS_WITH(layer.forward(x.topRows(5), cache, ids, two.device), contains("x.rows is 5"));
