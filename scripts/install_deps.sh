@@ -12,6 +12,7 @@ declare -A packages=(
   [arm64]="g++-aarch64-linux-gnu qemu-user-static"
   [valgrind]="valgrind"
   [bench]="libbenchmark-dev"
+  [packages]="pkg-config python3-venv"
   [docs]="doxygen doxygen-awesome-css libjs-mathjax python3"
 )
 

@@ -4,9 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Configured only, for the flags of each file.
-cmake --preset clang >/dev/null
-shopt -s nullglob
-clang-tidy --quiet -p build/clang tests/linking/second_test.cpp examples/*.cpp
-# This file includes its header twice, to show that one may.
-clang-tidy --quiet -p build/clang --checks=-readability-duplicate-include \
-  build/clang/tests/headers/coca_reference_attention.hpp.cpp
+cmake --preset clang -D COCA_BUILD_EXAMPLES=ON -B build/tidy >/dev/null
+{
+  for file in tests/linking/second_test.cpp examples/*.cpp; do echo "$file"; done
+  # This file includes its header twice, to show that one may.
+  echo --checks=-readability-duplicate-include build/tidy/tests/headers/coca_reference_attention.hpp.cpp
+} | xargs -P "$(nproc)" -L 1 clang-tidy --quiet -p build/tidy

@@ -17,30 +17,35 @@ cmake --build --preset release --parallel "$(nproc)" --target "${programs[@]}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 data=tests/golden/data
+export work
 
+# run PROGRAM ARGUMENT...: under valgrind, in a folder of its own.
 run() {
-  local start=$SECONDS program=$1
+  local start=$SECONDS program=$1 folder
   shift
+  folder=$(mktemp -d -p "$work")
   valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,possible --error-exitcode=99 \
-    "build/release/examples/$program" "$@" >"$work/log" || { cat "$work/log" && exit 1; }
-  printf '%s %s: clean, %d s\n' "$program" "${*##*/}" $((SECONDS - start))
+    "build/release/examples/$program" "${@//FOLDER/$folder}" >"$folder/log" || { cat "$folder/log" && exit 1; }
+  printf '%s %s %s: clean, %d s\n' "$program" "${COCA_TARGET:-}" "${*##*/}" $((SECONDS - start))
 }
+export -f run
 
-run quickstart
-run own_variant
-run score_decay "$work"
-for target in avx2 baseline; do
-  export COCA_TARGET=$target
-  for case in coca_slack coca_strict rope_half_split; do
-    scheme=(--scheme rotary)
-    case $case in coca_*) scheme=(--scheme "${case/_/-}" --key-form x) ;; esac
-    files=("$data/$case".{q,k,v}.npy)
-    run attend "${scheme[@]}" --mask causal -o "$work/out.npy" "${files[@]}"
-    for type in float32 bfloat16 int8; do
-      run decode "${scheme[@]}" --type $type --cache paged --prefill 4 -o "$work/out.npy" "${files[@]}"
+# The longest first; as many at once as there are processors.
+{
+  echo run stream_forever examples/data/war-and-peace-chapters.txt --window 124 --tokens 200
+  echo run generate --scheme coca-slack --tokens 4 --layers 1 --threads 2 --check
+  for target in avx2 baseline; do
+    for case in coca_slack coca_strict rope_half_split; do
+      scheme='--scheme rotary'
+      case $case in coca_*) scheme="--scheme ${case/_/-} --key-form x" ;; esac
+      files="$data/$case.q.npy $data/$case.k.npy $data/$case.v.npy"
+      echo "COCA_TARGET=$target run attend $scheme --mask causal -o FOLDER/out.npy $files"
+      for type in float32 bfloat16 int8; do
+        echo "COCA_TARGET=$target run decode $scheme --type $type --cache paged --prefill 4 -o FOLDER/out.npy $files"
+      done
     done
   done
-done
-unset COCA_TARGET
-run generate --scheme coca-slack --tokens 4 --layers 1 --threads 2 --check
-run stream_forever examples/data/war-and-peace-chapters.txt --window 124 --tokens 200
+  echo run own_variant
+  echo run score_decay FOLDER
+  echo run quickstart
+} | xargs -d '\n' -n 1 -P "$(nproc)" bash -c
