@@ -1,6 +1,5 @@
 #include "arguments.hpp"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "command_line/cli.hpp"
@@ -10,37 +9,8 @@ namespace attend {
 
 namespace {
 
-/// What each flag allows but all of them together do not: a flag that would change nothing, or a
-/// file that would be written twice, is a slip of the hand.
-void check_together(const CLI::App& app, const Arguments& a) {
-  const auto named = [&](const std::string& mask) {
-    return std::count(a.masks.begin(), a.masks.end(), mask) > 0 ||
-           std::count(a.any_masks.begin(), a.any_masks.end(), mask) > 0;
-  };
-  const auto for_mask = [&](const std::string& flag, const std::string& mask) {
-    if (app.count(flag) == 0 || named(mask)) return;
-    throw CLI::ValidationError(flag, "goes with --mask " + mask);
-  };
-  for_mask("--causal-offset", "causal");
-  for_mask("--window-left", "window");
-  for_mask("--window-right", "window");
-  for_mask("--dilation", "window");
-  for_mask("--prefix", "prefix-lm");
-  for_mask("--sink-tokens", "sinks");
-  for_mask("--global-tokens", "global");
-  for_mask("--documents", "documents");
-  for_mask("--blocks", "blocks");
-  for_mask("--block-size", "blocks");
-  const auto with_flag = [&](const std::string& mask, const std::string& flag) {
-    if (!named(mask) || app.count(flag) > 0) return;
-    throw CLI::ValidationError("--mask " + mask, "needs " + flag);
-  };
-  with_flag("sinks", "--sink-tokens");
-  with_flag("global", "--global-tokens");
-  with_flag("documents", "--documents");
-  with_flag("blocks", "--blocks");
-  with_flag("blocks", "--block-size");
-
+/// A file that would be written twice is a slip of the hand.
+void check_together(const Arguments& a) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   if (!a.lse.empty() &&
@@ -67,49 +37,13 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
 
   command_line::add_scheme_options(app, a);
 
-  const std::string mask = "Mask (a query sees what all of them show)";
-  const auto add_masks = [&](const char* flag, std::vector<std::string>& masks, const char* text) {
-    app.add_option(flag, masks, text)
-        ->check(CLI::IsMember(
-            {"full", "causal", "window", "prefix-lm", "sinks", "global", "documents", "blocks"}))
-        ->delimiter(',')
-        ->allow_extra_args(false)  // or it would take the files that follow it for masks
-        ->group(mask);
-  };
-  add_masks("--mask", a.masks, "several with commas, or given again; full unless given");
-  add_masks("--any-mask", a.any_masks,
-            "a query sees, of what --mask leaves, what one of these shows");
-  app.add_option("--causal-offset", a.causal_offset, "causal: key <= query + offset")->group(mask);
-  app.add_option("--window-left", a.window_left, "window: tokens to the left, -1: no end")
-      ->check(CLI::Range(-1.0, 1e15))
-      ->group(mask);
-  app.add_option("--window-right", a.window_right, "window: tokens to the right, -1: no end")
-      ->check(CLI::Range(-1.0, 1e15))
-      ->group(mask);
-  app.add_option("--dilation", a.dilation, "window: every so many tokens, and so many times as far")
-      ->check(CLI::Range(1.0, 1e15))
-      ->group(mask);
-  app.add_option("--prefix", a.prefix, "prefix-lm: tokens that all see")->group(mask);
-  app.add_option("--sink-tokens", a.sink_tokens, "sinks: first tokens, which all see")->group(mask);
-  app.add_option("--global-tokens", a.global_tokens,
-                 "global: positions that see all and are seen by all, with commas")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->group(mask);
-  app.add_option("--documents", a.documents,
-                 "documents: an int64 file [batch or 1, tokens] of the document of each position")
-      ->group(mask);
-  app.add_option("--block-size", a.block_size, "blocks: tokens in a block")->group(mask);
-  app.add_option("--blocks", a.blocks,
-                 "blocks: an int64 file [count, 2] of pairs (query block, key block)")
-      ->group(mask);
-  app.add_flag("--alibi", a.alibi, "ALiBi's biases, by the slopes of its paper")->group(mask);
+  command_line::add_mask_options(app, a);
   app.add_option("--bool-mask", a.bool_mask,
                  "a bool file, true where a query sees a key: [batch, heads, queries, keys] with 1 "
                  "for 'the same for all', or [queries, keys]")
-      ->group(mask);
+      ->group(command_line::kMaskGroup);
   app.add_option("--bias", a.bias, "a file of q's type added to the scores, of the same shapes")
-      ->group(mask);
+      ->group(command_line::kMaskGroup);
 
   const std::string scores = "Scores";
   app.add_option("--scale", a.scale, "factor on the scores; 1/sqrt(head_dim) unless given")
@@ -139,7 +73,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
   try {
     app.parse(argc, argv);
     command_line::check_scheme_options(app, a);
-    check_together(app, a);
+    command_line::check_mask_options(app, a);
+    check_together(a);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;

@@ -3,31 +3,18 @@
 #include <coca/core/scalar.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "command_line/mask.hpp"
 #include "command_line/scheme.hpp"
 
 namespace attend {
 
 /// The command line. docs/attend.md describes it.
-struct Arguments : command_line::SchemeArguments {
+struct Arguments : command_line::SchemeArguments, command_line::MaskArguments {
   std::string q, k, v;
   std::string out;
   std::string lse;
 
-  std::vector<std::string> masks;      ///< a query sees what all of them show
-  std::vector<std::string> any_masks;  ///< and what one of these shows, if there are any
-  coca::Position causal_offset = 0;
-  coca::Index window_left = -1;
-  coca::Index window_right = -1;
-  coca::Position prefix = 0;
-  coca::Position sink_tokens = 0;
-  coca::Index dilation = 1;
-  std::vector<coca::Position> global_tokens;
-  std::string documents;
-  coca::Index block_size = 0;
-  std::string blocks;
-  bool alibi = false;
   std::string bool_mask;
   std::string bias;
 

@@ -3,8 +3,8 @@
 #include <coca/extern.hpp>
 #include <iostream>
 
+#include "command_line/mask.hpp"
 #include "command_line/scheme.hpp"
-#include "mask.hpp"
 #include "run.hpp"
 
 namespace attend {
@@ -48,7 +48,9 @@ void run(const Arguments& arguments, const Inputs& inputs) {
     options.key_ids = key_ids.view<coca::Position, 2>();
   }
 
-  const AnyMask mask(arguments, q.shape[2], T{});
+  command_line::AnyMask mask(arguments, q.shape[2]);
+  if (!arguments.bool_mask.empty()) mask.add_boolean(arguments.bool_mask);
+  if (!arguments.bias.empty()) mask.add_bias<T>(arguments.bias);
   const command_line::SchemeOfLength scheme(arguments, q.shape[3]);
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);

@@ -16,8 +16,10 @@ void check_together(const CLI::App& app, const Arguments& a) {
   for_cache("--page-tokens", "paged");
   for_cache("--sinks", "rolling");
   for_cache("--window", "rolling");
-  if (app.count("--mrope-ids") > 0 && a.cache == "rolling") {
-    throw CLI::ValidationError("--mrope-ids", "goes with a cache whose tokens stay where they are");
+  if (a.cache != "rolling") return;
+  for (const char* flag : {"--mrope-ids", "--mask", "--any-mask"}) {
+    if (app.count(flag) == 0) continue;
+    throw CLI::ValidationError(flag, "goes with a cache whose tokens stay where they are");
   }
 }
 
@@ -26,7 +28,7 @@ void check_together(const CLI::App& app, const Arguments& a) {
 std::optional<int> parse(int argc, char** argv, Arguments& a) {
   CLI::App app(
       "Causal attention over .npy files through a cache, as in generation: a first part of the "
-      "tokens in one call, the others one by one.\n"
+      "tokens in one call, the others one by one. Masks hide more of it.\n"
       "q is [batch, tokens, heads, head_dim], k and v have their own heads; or each is [tokens, "
       "width]. float16, float32 or float64, all three alike.",
       "decode");
@@ -39,6 +41,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
       ->capture_default_str();
 
   command_line::add_scheme_options(app, a);
+  command_line::add_mask_options(app, a);
 
   const std::string cache = "Cache";
   app.add_option("--cache", a.cache, "which kind")
@@ -66,6 +69,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& a) {
   try {
     app.parse(argc, argv);
     command_line::check_scheme_options(app, a);
+    command_line::check_mask_options(app, a);
     check_together(app, a);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {

@@ -4,12 +4,13 @@
 #include <optional>
 #include <string>
 
+#include "command_line/mask.hpp"
 #include "command_line/scheme.hpp"
 
 namespace decode {
 
 /// The command line. docs/decode.md describes it.
-struct Arguments : command_line::SchemeArguments {
+struct Arguments : command_line::SchemeArguments, command_line::MaskArguments {
   std::string q, k, v;
   std::string out;
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "command_line/mask.hpp"
 #include "command_line/npy.hpp"
 #include "command_line/program.hpp"
 #include "command_line/require.hpp"
@@ -67,6 +68,7 @@ void fill(const Arguments& arguments, const coca::TensorView<T>& out,
   std::vector<coca::SequenceId> sequences(static_cast<std::size_t>(q.shape[0]));
   for (coca::SequenceId& sequence : sequences) sequence = cache.add();
   const command_line::SchemeOfLength scheme(arguments, q.shape[3]);
+  const command_line::AnyMask mask(arguments, q.shape[2]);
   Eigen::ThreadPool pool(arguments.threads);
   const Eigen::ThreadPoolDevice device(&pool, arguments.threads);
   const auto step = [&](Index first, Index end) {
@@ -75,7 +77,7 @@ void fill(const Arguments& arguments, const coca::TensorView<T>& out,
     const Index length = sequences.empty() ? 0 : cache.length(sequences.front());
     scheme.with(length, [&](const auto& chosen) {
       coca::decode(tokens(out, first, end), tokens(q, first, end), cache, sequences, chosen,
-                   coca::Causal{}, {}, device);
+                   coca::Causal{} & mask, {}, device);
     });
   };
   const auto start = std::chrono::steady_clock::now();

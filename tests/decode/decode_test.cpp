@@ -41,12 +41,12 @@ struct Folder : ProgramFolder {
 };
 
 /// Attention without a cache, causal.
-template <class S>
+template <class S, class M = coca::Causal>
 Tensor<float> attended(const Tensor<float>& q, const Tensor<float>& key, const Tensor<float>& v,
-                       const S& scheme) {
+                       const S& scheme, const M& mask = {}) {
   const auto& shape = q.view().shape;
   Tensor<float> out({shape[0], shape[1], shape[2], v.view().shape[3]});
-  coca::attention(out.view(), q.view(), key.view(), v.view(), scheme, coca::Causal{});
+  coca::attention(out.view(), q.view(), key.view(), v.view(), scheme, mask);
   return out;
 }
 
@@ -186,6 +186,45 @@ TEST_CASE("decode takes positions of several axes, CLEX and a ceiling", "[decode
         bound(folder));
 }
 
+TEST_CASE("decode takes masks, which hide more than what comes behind", "[decode]") {
+  const Folder folder;
+  const coca::Rope rope({.dim = kDim});
+  Random random(13);
+  std::vector<coca::Position> documents(kTokens);
+  for (std::size_t n = 1; n < documents.size(); ++n) {
+    documents[n] = documents[n - 1] + (random.integer(0, 9) == 0 ? 1 : 0);
+  }
+  folder.save_raw("documents", "<i8", "1, 45", documents);
+  const std::vector<coca::BlockSparse::Block> blocks{{0, 0}, {1, 1}, {2, 0}, {2, 2}};
+  folder.save_raw("blocks", "<i8", "4, 2", std::vector<coca::Position>{0, 0, 1, 1, 2, 0, 2, 2});
+  const auto check = [&](const std::string& flags, const auto& mask) {
+    const Tensor<float> expected =
+        attended(folder.q, folder.t, folder.v, coca::CocaSlack{rope}, coca::Causal{} & mask);
+    for (const std::string cache : {"growing", "paged"}) {
+      CHECK(folder.decoded_apart("q.npy t.npy --prefill 20 --cache " + cache + " " + flags,
+                                 expected) <= bound(folder));
+    }
+  };
+  check("--mask causal,window --window-left 7", coca::SlidingWindow{7, 0});
+  check("--mask window --window-left 7 --dilation 3", coca::DilatedWindow{7, 0, 3});
+  check("--any-mask sinks,window --sink-tokens 3 --window-left 6",
+        coca::SinkTokens{3} | coca::SlidingWindow{6, 0});
+  check("--any-mask window,global --window-left 4 --global-tokens 5,30",
+        coca::SlidingWindow{4, 0} | coca::GlobalTokens({5, 30}));
+  check("--mask documents --documents documents.npy",
+        coca::Documents(coca::View<const coca::Position, 2>(documents.data(), {1, kTokens})));
+  check("--mask blocks --block-size 16 --blocks blocks.npy", coca::BlockSparse(16, blocks));
+  check("--alibi", coca::Alibi(kHeads));
+  // LM-Infinite, whose score must be a function of the distance.
+  CHECK(
+      folder.decoded_apart(
+          "q.npy t.npy --prefill 20 --scheme coca-strict --distance-ceiling 12 --any-mask "
+          "sinks,window --sink-tokens 3 --window-left 11",
+          attended(folder.q, folder.t, folder.v, coca::DistanceCeiling{coca::CocaStrict{rope}, 12},
+                   coca::Causal{} & (coca::SinkTokens{3} | coca::SlidingWindow{11, 0}))) <=
+      bound(folder));
+}
+
 TEST_CASE("decode with a rolling cache attends to the first tokens and the last", "[decode]") {
   const Folder folder;
   constexpr Index sinks = 3, window = 10;
@@ -241,6 +280,9 @@ TEST_CASE("decode explains itself and its refusals", "[decode]") {
   refused("q.npy t.npy v.npy --cache paged --window 9", 2, "--window: goes with --cache rolling");
   refused("q.npy t.npy v.npy --cache rolling --mrope-ids ids.npy --mrope-sections 8", 2,
           "--mrope-ids: goes with a cache whose tokens stay where they are");
+  refused("q.npy t.npy v.npy --cache rolling --mask window --window-left 3", 2,
+          "--mask: goes with a cache whose tokens stay where they are");
+  refused("q.npy t.npy v.npy --mask sinks", 2, "needs --sink-tokens");
   refused("q.npy t.npy v.npy --distance-ceiling 7", 1,
           "scheme is one whose score is no function of the distance m - n");
   refused("q.npy missing.npy v.npy", 3, "missing.npy cannot be opened");

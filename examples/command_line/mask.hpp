@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <coca/extern.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -9,10 +10,38 @@
 #include <variant>
 #include <vector>
 
-#include "arguments.hpp"
 #include "command_line/npy.hpp"
 
-namespace attend {
+namespace CLI {
+class App;
+}
+
+namespace command_line {
+
+/// The flags that choose masks and biases.
+struct MaskArguments {
+  std::vector<std::string> masks;      ///< a query sees what all of them show
+  std::vector<std::string> any_masks;  ///< and what one of these shows, if there are any
+  coca::Position causal_offset = 0;
+  coca::Index window_left = -1;
+  coca::Index window_right = -1;
+  coca::Position prefix = 0;
+  coca::Position sink_tokens = 0;
+  coca::Index dilation = 1;
+  std::vector<coca::Position> global_tokens;
+  std::string documents;
+  coca::Index block_size = 0;
+  std::string blocks;
+  bool alibi = false;
+};
+
+/// The name of their group in what --help prints.
+inline constexpr const char* kMaskGroup = "Mask (a query sees what all of them show)";
+
+void add_mask_options(CLI::App& app, MaskArguments& arguments);
+
+/// What each flag allows but all of them together do not. Throws CLI::ValidationError.
+void check_mask_options(const CLI::App& app, const MaskArguments& arguments);
 
 /// Any of the library's masks together, chosen at run time: for a program that must offer all of
 /// them, one kernel to compile instead of one for every combination.
@@ -23,21 +52,20 @@ class AnyMask : public coca::MaskDefaults {
                               coca::AdditiveBias<double>, coca::AdditiveBias<Eigen::half>>;
 
  public:
-  /// For queries of type T, which a bias is of too.
-  template <class T>
-  AnyMask(const Arguments& arguments, coca::Index query_heads, T) {
+  AnyMask(const MaskArguments& arguments, coca::Index query_heads) {
     for (const std::string& name : arguments.masks) all_.push_back(make(name, arguments));
     for (const std::string& name : arguments.any_masks) any_.push_back(make(name, arguments));
-    if (!arguments.bool_mask.empty()) {
-      boolean_file_ = command_line::read_npy(arguments.bool_mask);
-      all_.push_back(coca::BooleanMask(four_axes<bool>(boolean_file_)));
-    }
-    if (!arguments.bias.empty()) {
-      bias_file_ = command_line::read_npy(arguments.bias);
-      bias_ = coca::AdditiveBias<T>(four_axes<T>(bias_file_));
-      all_.push_back(bias_);
-    }
     if (arguments.alibi) alibi_.emplace(query_heads);
+  }
+  /// Hides what a file of bool says as well.
+  void add_boolean(const std::string& path) {
+    all_.push_back(coca::BooleanMask(four_axes<bool>(read(path))));
+  }
+  /// Adds the biases of a file of T.
+  template <class T>
+  void add_bias(const std::string& path) {
+    bias_ = coca::AdditiveBias<T>(four_axes<T>(read(path)));
+    all_.push_back(bias_);
   }
 
   void check(const coca::AttentionShape& shape) const {
@@ -88,7 +116,7 @@ class AnyMask : public coca::MaskDefaults {
     return std::visit([&](const auto& mask) { return mask.classify(tile); }, one);
   }
 
-  Hiding make(const std::string& name, const Arguments& arguments) {
+  Hiding make(const std::string& name, const MaskArguments& arguments) {
     if (name == "causal") return coca::Causal(arguments.causal_offset);
     if (name == "prefix-lm") return coca::PrefixLm(arguments.prefix);
     if (name == "sinks") return coca::SinkTokens(arguments.sink_tokens);
@@ -103,14 +131,13 @@ class AnyMask : public coca::MaskDefaults {
       return coca::SlidingWindow(left, right);
     }
     if (name == "documents") {
-      documents_file_ = command_line::read_npy(arguments.documents);
-      return coca::Documents(documents_file_.view<coca::Position, 2>());
+      return coca::Documents(read(arguments.documents).view<coca::Position, 2>());
     }
     if (name == "blocks") {
-      const command_line::Array file = command_line::read_npy(arguments.blocks);
+      const Array& file = read(arguments.blocks);
       const auto pairs = file.view<coca::Position, 2>();
       if (pairs.shape[1] != 2) {
-        throw command_line::FileError(file.path + ": pairs are [count, 2]");
+        throw FileError(file.path + ": pairs are [count, 2]");
       }
       std::vector<coca::BlockSparse::Block> blocks;
       for (coca::Index i = 0; i < pairs.shape[0]; ++i)
@@ -119,8 +146,12 @@ class AnyMask : public coca::MaskDefaults {
     }
     return coca::Full{};
   }
+  /// A file that masks look into, of this one and of its copies.
+  const Array& read(const std::string& path) {
+    return *files_.emplace_back(std::make_shared<const Array>(read_npy(path)));
+  }
   template <class X>
-  static coca::View<const X, 4> four_axes(const command_line::Array& file) {
+  static coca::View<const X, 4> four_axes(const Array& file) {
     if (!file.is_matrix()) return file.view<X, 4>();
     const auto matrix = file.view<X, 2>();
     return {matrix.data,
@@ -132,9 +163,7 @@ class AnyMask : public coca::MaskDefaults {
   std::vector<Hiding> any_;
   Hiding bias_;  ///< what adds to scores; Full, if nothing does
   std::optional<coca::Alibi> alibi_;
-  command_line::Array boolean_file_;
-  command_line::Array bias_file_;
-  command_line::Array documents_file_;
+  std::vector<std::shared_ptr<const Array>> files_;
 };
 
-}  // namespace attend
+}  // namespace command_line
