@@ -14,5 +14,5 @@ build/demo/examples/score_decay build/demo/out
 
 models=examples/language_model/models
 printf '\n'
-build/demo/examples/language_model show --models "$models/rotary,$models/coca-slack" \
+build/demo/examples/language_model show --models "$models/rotary,$models/coca-strict,$models/coca-slack" \
   --text examples/data/war-and-peace.txt --threads "$(nproc)"
