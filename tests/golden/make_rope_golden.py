@@ -35,6 +35,8 @@ CASES = {
     "large_base": dict(LLAMA, rope_theta=1000000.0),
     "linear": dict(LLAMA, rope_theta=10000.0, rope_scaling=dict(rope_type="linear", factor=4.0)),
     "dynamic": dict(LLAMA, rope_theta=10000.0, rope_scaling=dict(rope_type="dynamic", factor=2.0)),
+    # NTK-aware scaling, of a factor that is how often the length at hand holds the trained one.
+    "ntk": dict(LLAMA, rope_theta=10000.0, rope_scaling=dict(rope_type="dynamic", factor=1.0)),
     "yarn": dict(LLAMA, rope_theta=10000.0, rope_scaling=dict(
         rope_type="yarn", factor=8.0, original_max_position_embeddings=4096)),
     # As Qwen's long-context configurations have it, with the older name of the type.

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <coca/position/clex.hpp>
 #include <coca/position/multi_rope.hpp>
+#include <coca/position/ntk.hpp>
 #include <coca/position/rope.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -26,7 +27,7 @@ double at(const test::Npy& file, Index row, Index column) {
 
 TEST_CASE("ropes of Hugging Face configurations", "[golden]") {
   for (const char* name :
-       {"default", "large_base", "linear", "dynamic", "yarn", "yarn_qwen", "yarn_all",
+       {"default", "large_base", "linear", "dynamic", "ntk", "yarn", "yarn_qwen", "yarn_all",
         "yarn_attention_factor", "llama3", "longrope", "partial", "rope_parameters"}) {
     const nlohmann::json config =
         nlohmann::json::parse(std::ifstream(folder + "/" + name + ".json"));
@@ -55,6 +56,26 @@ TEST_CASE("ropes of Hugging Face configurations", "[golden]") {
         config.value("rope_scaling", nlohmann::json::object()).value("factor", 1.0);
     CHECK(worst <= (24.0 + factor) * 0x1p-24);
   }
+}
+
+TEST_CASE("NTK-aware scaling is the dynamic one at a length of so many times the trained one",
+          "[golden]") {
+  const test::Npy expected = test::read_npy(folder + "/ntk.npy");
+  Index compared = 0;
+  for (Index row = 0; row < expected.shape[0]; ++row) {
+    const double factor = at(expected, row, 0) / 4096.0;
+    if (factor < 1.0) continue;
+    const coca::Rope rope({.dim = 128, .base = 10000.0, .scaling = coca::NtkAware{factor}});
+    INFO("factor " << factor);
+    ++compared;
+    double worst = 0.0;
+    for (Index j = 0; j < 64; ++j) {
+      const double theta = rope.inv_freq()[static_cast<std::size_t>(j)];
+      worst = std::max(worst, std::fabs(at(expected, row, 2 + j) / theta - 1.0));
+    }
+    CHECK(worst <= 25.0 * 0x1p-24);
+  }
+  CHECK(compared == 5);
 }
 
 TEST_CASE("a configuration of an unknown type is refused", "[golden]") {
