@@ -32,6 +32,7 @@ export -f run
 
 # The longest first; as many at once as there are processors.
 {
+  echo run quickstart
   echo run stream_forever examples/data/war-and-peace-chapters.txt --window 124 --tokens 200
   echo run generate --scheme coca-slack --tokens 4 --layers 1 --threads 2 --check
   for target in avx2 baseline; do
@@ -47,5 +48,4 @@ export -f run
   done
   echo run own_variant
   echo run score_decay FOLDER
-  echo run quickstart
 } | xargs -d '\n' -n 1 -P "$(nproc)" bash -c
