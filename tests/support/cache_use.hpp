@@ -318,9 +318,12 @@ class CacheUse {
           std::max(linear_magnitude(q_row, k_row), coca_magnitude(q_row, k_max)) /
           std::sqrt(static_cast<double>(dim));
       const Bounds bounds = attention_bounds<float, float>(
-          magnitude, 0.0, largest_finite(list.values), dim, list.length());
-      require(largest_difference(was, widened(expected)) <= 2.0 * bounds.out,
-              "what a cache gives is not what its tokens give");
+          magnitude, 0.0, largest_finite(list.values), dim, list.length(),
+          widths_.type == ElementType::int8 ? int8_units(dim) : OperandUnits{});
+      const double apart = largest_difference(was, widened(expected));
+      require(apart <= 2.0 * bounds.out, "what a cache gives is off what its tokens give by " +
+                                             std::to_string(apart) + ", expected " +
+                                             std::to_string(2.0 * bounds.out) + " or less");
     }
   }
 
