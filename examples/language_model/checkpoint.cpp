@@ -20,12 +20,6 @@ hugging_face::Shape shape_of(const Matrix& matrix) {
   return {matrix.rows(), matrix.cols()};
 }
 
-/// From what is here to what is there, and back.
-Matrix turned(const std::string& name, const Matrix& matrix) {
-  if (!is_linear(name)) return matrix;
-  return matrix.transpose();
-}
-
 void add(SafetensorsWriter& writer, const Parameters& parameters, const std::string& prefix,
          coca::ElementType type) {
   for (const auto& [name, matrix] : parameters.named()) {

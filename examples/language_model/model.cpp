@@ -93,6 +93,11 @@ std::vector<std::pair<std::string, const Matrix*>> Parameters::named() const {
   return list<const Parameters, const Matrix>(*this);
 }
 
+Matrix turned(const std::string& name, const Matrix& matrix) {
+  if (!name.ends_with("_proj.weight")) return matrix;
+  return matrix.transpose();
+}
+
 Model random_model(const Config& config, std::uint64_t seed) {
   Model model(config);
   std::mt19937_64 engine(seed);
@@ -106,15 +111,9 @@ Model random_model(const Config& config, std::uint64_t seed) {
     }
     const bool into_sum = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
     // In the order of the checkpoint.
-    const bool turned = is_linear(name);
-    const Matrix drawn = Matrix::NullaryExpr(turned ? matrix->cols() : matrix->rows(),
-                                             turned ? matrix->rows() : matrix->cols(),
-                                             [&] { return normal(engine); });
-    if (turned) {
-      *matrix = drawn.transpose();
-    } else {
-      *matrix = drawn;
-    }
+    const Matrix there = turned(name, *matrix);
+    *matrix = turned(
+        name, Matrix::NullaryExpr(there.rows(), there.cols(), [&] { return normal(engine); }));
     if (into_sum) *matrix *= residual;
   }
   return model;

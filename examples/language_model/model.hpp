@@ -70,8 +70,9 @@ struct Parameters {
   std::vector<std::pair<std::string, const Matrix*>> named() const;
 };
 
-/// Whether these are the weights of a Linear, which checkpoints have the other way, [outputs, inputs].
-inline bool is_linear(const std::string& name) { return name.ends_with("_proj.weight"); }
+/// From a matrix of named() to that of a checkpoint, which has the weights of a Linear as [outputs, inputs],
+/// and back.
+Matrix turned(const std::string& name, const Matrix& matrix);
 
 struct Model {
   Config config;
