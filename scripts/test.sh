@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs all tests.
-#   scripts/test.sh [preset]     presets: release (default), native, clang, debug, asan, ubsan,
-#                                asan-ubsan, tsan, arm64 (emulated); further arguments go to ctest
+#   scripts/test.sh [preset]     presets: release (default), native, clang, clang-kernels, debug, asan,
+#                                ubsan, asan-ubsan, clang-asan-ubsan, tsan, arm64 (emulated); further
+#                                arguments go to ctest
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}

@@ -1,12 +1,11 @@
-#define EIGEN_USE_THREADS
 #include <cmath>
 #include <functional>
-#include <limits>
 
 #include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"
 #include "support/forms.hpp"
+#include "support/isolation.hpp"
 #include "support/random.hpp"
 
 /// The gradients' front door: threads, layouts, what stays with whom, errors.
@@ -14,20 +13,18 @@ namespace {
 
 using namespace test;
 using coca::AttentionOptions;
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
-struct Sizes {
+struct GradientSizes {
   Index batch = 2, queries = 70, keys = 130, heads = 4, key_heads = 2, dim = 16, key_dim = 8,
         value_dim = 10;
 };
 
 /// A call, its result, and its gradients.
-struct Operands {
+struct GradientCall {
   Tensor<float> q, k, v, dout, out, dq, dk, dv;
   Eigen::Tensor<float, 3, Eigen::RowMajor> lse;
 
-  explicit Operands(const Sizes& s = {}, std::uint64_t seed = 1)
+  explicit GradientCall(const GradientSizes& s = {}, std::uint64_t seed = 1)
       : q({s.batch, s.queries, s.heads, s.dim}),
         k({s.batch, s.keys, s.key_heads, s.key_dim}),
         v({s.batch, s.keys, s.key_heads, s.value_dim}),
@@ -56,23 +53,6 @@ struct Operands {
   }
 };
 
-/// The rows [batch, sequence, head] in which two tensors differ are exactly those `touched` says.
-template <class Touched>
-bool differ_exactly(const Tensor<float>& a, const Tensor<float>& b, Touched&& touched) {
-  const auto x = a.view();
-  const auto y = b.view();
-  for (Index batch = 0; batch < x.shape[0]; ++batch)
-    for (Index n = 0; n < x.shape[1]; ++n)
-      for (Index h = 0; h < x.shape[2]; ++h) {
-        bool same = true;
-        for (Index i = 0; i < x.shape[3]; ++i) {
-          same = same && x(batch, n, h, i) == y(batch, n, h, i);
-        }
-        if (same == touched(batch, n, h)) return false;
-      }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("gradients are the same bits on any number of threads", "[backward]") {
@@ -80,11 +60,11 @@ TEST_CASE("gradients are the same bits on any number of threads", "[backward]") 
   Eigen::ThreadPool pool(4);
   // Five items, which do not divide among threads, over sequences of one block and of several; and one,
   // which is cut for any number of them.
-  for (const Sizes& sizes :
-       {Sizes{5, 70, 130, 2, 1, 16, 8, 10}, Sizes{1, 1400, 1700, 2, 1, 16, 8, 24},
-        Sizes{3, 1100, 1100, 1, 1, 16, 8, 8}}) {
+  for (const GradientSizes& sizes :
+       {GradientSizes{5, 70, 130, 2, 1, 16, 8, 10}, GradientSizes{1, 1400, 1700, 2, 1, 16, 8, 24},
+        GradientSizes{3, 1100, 1100, 1, 1, 16, 8, 8}}) {
     INFO("batch " << sizes.batch << ", queries " << sizes.queries);
-    Operands one(sizes);
+    GradientCall one(sizes);
     std::vector<float> sinks(static_cast<std::size_t>(sizes.heads), 0.5F), dsinks(sinks.size());
     const AttentionOptions options{.sinks =
                                        coca::View<const float, 1>(sinks.data(), {sizes.heads})};
@@ -92,7 +72,7 @@ TEST_CASE("gradients are the same bits on any number of threads", "[backward]") 
     one.run(scheme, coca::Causal{}, options, more);
     const std::vector<float> one_dsinks = dsinks;
     for (int threads = kEmulated ? 3 : 1; threads <= (kEmulated ? 3 : 4); ++threads) {
-      Operands many(sizes);
+      GradientCall many(sizes);
       many.run(scheme, coca::Causal{}, options, more, Eigen::ThreadPoolDevice(&pool, threads));
       CHECK(many.dq.storage() == one.dq.storage());
       CHECK(many.dk.storage() == one.dk.storage());
@@ -105,14 +85,14 @@ TEST_CASE("gradients are the same bits on any number of threads", "[backward]") 
 TEST_CASE("the gradient of a bias that is shared is the same bits on any number of threads",
           "[backward]") {
   Eigen::ThreadPool pool(3);
-  const Sizes sizes{2, 1050, 1100, 2, 1, 8, 8, 8};
+  const GradientSizes sizes{2, 1050, 1100, 2, 1, 8, 8, 8};
   for (const std::array<Index, 4>& shape : {std::array<Index, 4>{2, 2, 1050, 1100},
                                             {1, 2, 1050, 1100},
                                             {2, 1, 1, 1100},
                                             {1, 1, 1, 1}}) {
     std::vector<std::vector<float>> results;
     for (const int threads : {1, 2, 3}) {
-      Operands operands(sizes);
+      GradientCall operands(sizes);
       std::vector<float> dbias(static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]));
       operands.run(coca::Dot{}, coca::Causal{}, {},
                    {.bias = coca::View<float, 4>(dbias.data(), shape)},
@@ -128,11 +108,11 @@ TEST_CASE("what one row holds stays in the gradients of those it meets", "[backw
   const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
   const coca::Causal mask;
   const AttentionOptions options{.first_query = 60};
-  Operands clean;
+  GradientCall clean;
   clean.run(scheme, mask, options);
   for (const float bad : {kNan, kInf, 0.75F}) {
     INFO("value " << bad);
-    Operands spoilt;
+    GradientCall spoilt;
     // Query n stands at 60 + n and sees keys up to there; heads 2 and 3 share key head 1.
     SECTION("a query, and its gradient") {
       for (auto* x : {&spoilt.q, &spoilt.dout}) {
@@ -144,7 +124,7 @@ TEST_CASE("what one row holds stays in the gradients of those it meets", "[backw
         const auto seen = [](Index b, Index n, Index h) { return b == 1 && n <= 93 && h == 1; };
         CHECK(differ_exactly(clean.dk, spoilt.dk, seen));
         CHECK(differ_exactly(clean.dv, spoilt.dv, seen));
-        spoilt = Operands();
+        spoilt = GradientCall();
       }
     }
     const auto sees_key = [](Index b, Index n, Index h) { return b == 0 && n >= 40 && h >= 2; };
@@ -168,7 +148,7 @@ TEST_CASE("what one row holds stays in the gradients of those it meets", "[backw
 }
 
 TEST_CASE("an infinite gradient of one column stays in it", "[backward]") {
-  Operands operands({1, 70, 70, 1, 1, 8, 8, 10});
+  GradientCall operands({1, 70, 70, 1, 1, 8, 8, 10});
   operands.dout.view()(0, 20, 0, 3) = kInf;
   operands.run(coca::Dot{}, coca::Causal{});
   for (Index n = 0; n < 70; ++n) {
@@ -180,14 +160,14 @@ TEST_CASE("an infinite gradient of one column stays in it", "[backward]") {
 
 TEST_CASE("queries that see nothing, and keys that are not seen, have gradients of 0",
           "[backward]") {
-  Operands operands({1, 5, 3, 1, 1, 4, 4, 4});
+  GradientCall operands({1, 5, 3, 1, 1, 4, 4, 4});
   operands.run(coca::Dot{}, coca::Causal{});  // queries 0 and 1 see nothing
   for (Index i = 0; i < 4; ++i) {
     CHECK(operands.dq.view()(0, 0, 0, i) == 0.0F);
     CHECK(operands.dq.view()(0, 1, 0, i) == 0.0F);
     CHECK(operands.dq.view()(0, 4, 0, i) != 0.0F);
   }
-  Operands hidden({1, 3, 5, 1, 1, 4, 4, 4});
+  GradientCall hidden({1, 3, 5, 1, 1, 4, 4, 4});
   hidden.run(coca::Dot{}, coca::Causal{}, {.first_query = 0});  // keys 3 and 4 are not seen
   for (Index i = 0; i < 4; ++i) {
     CHECK(hidden.dk.view()(0, 4, 0, i) == 0.0F);
@@ -197,16 +177,16 @@ TEST_CASE("queries that see nothing, and keys that are not seen, have gradients 
 }
 
 TEST_CASE("gradients of no queries, no keys, no batch", "[backward]") {
-  Operands no_queries({2, 0, 3, 2, 2, 4, 4, 4});
+  GradientCall no_queries({2, 0, 3, 2, 2, 4, 4, 4});
   no_queries.run(coca::Dot{}, coca::Full{});
   for (const float value : no_queries.dk.storage()) CHECK(value == 0.0F);
   for (const float value : no_queries.dv.storage()) CHECK(value == 0.0F);
-  Operands no_keys({2, 3, 0, 2, 2, 4, 4, 4});
+  GradientCall no_keys({2, 3, 0, 2, 2, 4, 4, 4});
   no_keys.run(coca::Dot{}, coca::Full{});
   for (const float value : no_keys.dq.storage()) CHECK(value == 0.0F);
-  Operands no_batch({0, 3, 3, 2, 2, 4, 4, 4});
+  GradientCall no_batch({0, 3, 3, 2, 2, 4, 4, 4});
   no_batch.run(coca::Dot{}, coca::Full{});
-  Operands no_heads({2, 3, 3, 0, 0, 4, 4, 4});
+  GradientCall no_heads({2, 3, 3, 0, 0, 4, 4, 4});
   no_heads.run(coca::Dot{}, coca::Full{});
 }
 
@@ -251,11 +231,11 @@ TEST_CASE("matrices, one head", "[backward]") {
 namespace {
 
 /// A good call, to be spoilt.
-struct Spoilt : Operands {
+struct Spoilt : GradientCall {
   AttentionOptions options;
   coca::MoreGradients more;
 
-  Spoilt() : Operands({2, 6, 10, 4, 2, 8, 8, 12}) {
+  Spoilt() : GradientCall({2, 6, 10, 4, 2, 8, 8, 12}) {
     for (auto* x : {&out, &dq, &dk, &dv}) x->fill([] { return 5.0F; });
     lse.setConstant(0.0F);
   }
@@ -384,10 +364,10 @@ TEST_CASE("errors of the gradients' front door", "[backward]") {
 TEST_CASE("the gradients' work memory: the caller's, and as said", "[backward]") {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);
-  for (const Sizes& sizes :
-       {Sizes{1, 1100, 1100, 1, 1, 16, 8, 16}, Sizes{4, 200, 300, 2, 1, 16, 8, 16}}) {
+  for (const GradientSizes& sizes : {GradientSizes{1, 1100, 1100, 1, 1, 16, 8, 16},
+                                     GradientSizes{4, 200, 300, 2, 1, 16, 8, 16}}) {
     const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
-    Operands own(sizes), brought(sizes);
+    GradientCall own(sizes), brought(sizes);
     own.run(scheme, coca::Causal{}, {}, {}, device);
     const std::size_t bytes =
         coca::backward_workspace_bytes(own.q.view(), own.k.view(), own.v.view(), scheme, device);

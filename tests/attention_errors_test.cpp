@@ -9,15 +9,15 @@
 /// Every documented error: its text names argument, value and expectation, and nothing is written.
 namespace {
 
-using Tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
+using OwnTensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
 using coca::AttentionOptions;
 
 /// A good call of [2, 6, 4, 8] queries and [2, 10, 2, ...] keys, to be spoilt.
 struct Call {
-  Tensor out{2, 6, 4, 12};
-  Tensor q{2, 6, 4, 8};
-  Tensor k{2, 10, 2, 8};
-  Tensor v{2, 10, 2, 12};
+  OwnTensor out{2, 6, 4, 12};
+  OwnTensor q{2, 6, 4, 8};
+  OwnTensor k{2, 10, 2, 8};
+  OwnTensor v{2, 10, 2, 12};
   AttentionOptions options;
 
   Call() {
@@ -45,46 +45,46 @@ TEST_CASE("a good call is no error", "[errors]") { CHECK(Call().error() == "no e
 TEST_CASE("shapes that do not fit together", "[errors]") {
   Call call;
   SECTION("batch of k") {
-    call.k = Tensor(3, 10, 2, 8);
+    call.k = OwnTensor(3, 10, 2, 8);
     CHECK(call.error() == "coca: k.shape[0] (batch) is 3, expected 2 (that of q)");
   }
   SECTION("batch of v") {
-    call.v = Tensor(1, 10, 2, 12);
+    call.v = OwnTensor(1, 10, 2, 12);
     CHECK(call.error() == "coca: v.shape[0] (batch) is 1, expected 2 (that of q)");
   }
   SECTION("length of v") {
-    call.v = Tensor(2, 9, 2, 12);
+    call.v = OwnTensor(2, 9, 2, 12);
     CHECK(call.error() == "coca: v.shape[1] (sequence) is 9, expected 10 (that of k)");
   }
   SECTION("heads of v") {
-    call.v = Tensor(2, 10, 4, 12);
+    call.v = OwnTensor(2, 10, 4, 12);
     CHECK(call.error() == "coca: v.shape[2] (heads) is 4, expected 2 (that of k)");
   }
   SECTION("heads of k that do not divide those of q") {
-    call.k = Tensor(2, 10, 3, 8);
-    call.v = Tensor(2, 10, 3, 12);
+    call.k = OwnTensor(2, 10, 3, 8);
+    call.v = OwnTensor(2, 10, 3, 12);
     CHECK(call.error() == "coca: k.shape[2] (heads) is 3, expected a divisor of the 4 heads of q");
   }
   SECTION("no key heads") {
-    call.k = Tensor(2, 10, 0, 8);
-    call.v = Tensor(2, 10, 0, 12);
+    call.k = OwnTensor(2, 10, 0, 8);
+    call.v = OwnTensor(2, 10, 0, 12);
     CHECK(call.error() == "coca: k.shape[2] (heads) is 0, expected a divisor of the 4 heads of q");
   }
   SECTION("width of k") {
-    call.k = Tensor(2, 10, 2, 6);
+    call.k = OwnTensor(2, 10, 2, 6);
     CHECK(call.error() ==
           "coca: k.shape[3] (width of the key operand) is 6, expected 8 (what the scheme takes)");
   }
   SECTION("no width") {
-    call.q = Tensor(2, 6, 4, 0);
+    call.q = OwnTensor(2, 6, 4, 0);
     CHECK(call.error() == "coca: q.shape[3] (head_dim) is 0, expected 1 or more");
   }
   SECTION("no width of values") {
-    call.v = Tensor(2, 10, 2, 0);
+    call.v = OwnTensor(2, 10, 2, 0);
     CHECK(call.error() == "coca: v.shape[3] (head_dim) is 0, expected 1 or more");
   }
   SECTION("shape of out") {
-    call.out = Tensor(2, 6, 4, 8);
+    call.out = OwnTensor(2, 6, 4, 8);
     call.out.setConstant(5.0F);
     CHECK(call.error() ==
           "coca: out is of shape [2, 6, 4, 8], expected [2, 6, 4, 12] = [batch, sequence, heads of "
@@ -194,7 +194,7 @@ TEST_CASE("memory that cannot be", "[errors]") {
 
 TEST_CASE("in checked mode, a negative t", "[errors]") {
   Call call;
-  call.k = Tensor(2, 10, 2, 4);
+  call.k = OwnTensor(2, 10, 2, 4);
   call.k.setConstant(0.5F);
   call.k(1, 7, 0, 2) = -0.25F;
   call.options.checked = true;

@@ -1,23 +1,21 @@
 #include <cmath>
-#include <limits>
 
 #include "coca/extern.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
+#include "support/isolation.hpp"
 #include "support/random.hpp"
 
 /// Batch entries, heads and rows do not see each other, whatever is in them.
 namespace {
 
 using namespace test;
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 template <class T>
-struct Operands {
+struct Inputs {
   Tensor<T> q{{2, 70, 4, 16}}, k{{2, 130, 2, 8}}, v{{2, 130, 2, 10}};
   Tensor<float> out{{2, 70, 4, 10}};
-  explicit Operands(std::uint64_t seed) {
+  explicit Inputs(std::uint64_t seed) {
     Random random(seed);
     q.fill([&] { return random.uniform(); });
     k.fill([&] { return std::fabs(random.uniform()); });
@@ -30,21 +28,6 @@ struct Operands {
   }
 };
 
-/// Rows that differ between two outputs are exactly those `touched` says.
-template <class T, class Touched>
-bool differ_exactly(const Operands<T>& a, const Operands<T>& b, Touched&& touched) {
-  const auto x = a.out.view();
-  const auto y = b.out.view();
-  for (Index batch = 0; batch < 2; ++batch)
-    for (Index n = 0; n < 70; ++n)
-      for (Index h = 0; h < 4; ++h) {
-        bool same = true;
-        for (Index i = 0; i < 10; ++i) same = same && x(batch, n, h, i) == y(batch, n, h, i);
-        if (same == touched(batch, n, h)) return false;
-      }
-  return true;
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("what one row holds stays in the rows that see it", "[attention]", float,
@@ -55,30 +38,30 @@ TEMPLATE_TEST_CASE("what one row holds stays in the rows that see it", "[attenti
   const coca::Causal mask;
   // Scores are beyond the cap, and a score that is NaN beside them.
   const double soft_cap = GENERATE(0.0, 0.25);
-  Operands<T> clean(1);
+  Inputs<T> clean(1);
   clean.run(scheme, mask, soft_cap);
   for (const float bad : {kNan, kInf, 0.75F}) {
     INFO("value " << bad << ", soft-cap " << soft_cap);
     SECTION("a query") {
-      Operands<T> spoilt(1);
+      Inputs<T> spoilt(1);
       for (Index i = 0; i < 16; ++i) spoilt.q.view()(1, 33, 2, i) = static_cast<T>(bad);
       spoilt.run(scheme, mask, soft_cap);
-      CHECK(differ_exactly(clean, spoilt,
+      CHECK(differ_exactly(clean.out, spoilt.out,
                            [](Index b, Index n, Index h) { return b == 1 && n == 33 && h == 2; }));
     }
     // Query n stands at 60 + n and sees key 100 from n = 40 on; heads 2 and 3 share key head 1.
     const auto sees_key = [](Index b, Index n, Index h) { return b == 0 && n >= 40 && h >= 2; };
     SECTION("a key") {
-      Operands<T> spoilt(1);
+      Inputs<T> spoilt(1);
       for (Index i = 0; i < 8; ++i) spoilt.k.view()(0, 100, 1, i) = static_cast<T>(bad);
       spoilt.run(scheme, mask, soft_cap);
-      CHECK(differ_exactly(clean, spoilt, sees_key));
+      CHECK(differ_exactly(clean.out, spoilt.out, sees_key));
     }
     SECTION("a value") {
-      Operands<T> spoilt(1);
+      Inputs<T> spoilt(1);
       for (Index i = 0; i < 10; ++i) spoilt.v.view()(0, 100, 1, i) = static_cast<T>(bad);
       spoilt.run(scheme, mask, soft_cap);
-      CHECK(differ_exactly(clean, spoilt, sees_key));
+      CHECK(differ_exactly(clean.out, spoilt.out, sees_key));
     }
   }
 }

@@ -1,4 +1,3 @@
-#define EIGEN_USE_THREADS
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -15,11 +14,10 @@ using namespace test;
 using coca::ElementType;
 using coca::SequenceId;
 
-constexpr Index kHeads = 4, kKeyHeads = 2, kDim = 16, kValueDim = 12;
-
 /// Five sequences of a cache: one that has nothing new, one of one token, one of some, one of so many
 /// that the kernel is another one, and one so long that its keys are cut into parts.
 struct Batch {
+  static constexpr Index kHeads = 4, kKeyHeads = 2, kDim = 16, kValueDim = 12;
   coca::PagedCache cache;
   std::vector<SequenceId> ids;
   std::vector<Index> lengths{150, 33, 70, 200, 1400};
@@ -78,11 +76,11 @@ struct Batch {
 
 TEST_CASE("packed sequences of a cache: each as if alone", "[decode]") {
   Random random(60);
-  const coca::Rope rope({.dim = kDim});
+  const coca::Rope rope({.dim = Batch::kDim});
   Eigen::ThreadPool pool(3);
   for_each_any_form(rope, [&](const auto& form) {
     for (const ElementType type : {ElementType::float32, ElementType::int8}) {
-      Batch batch(form.half_width ? kDim / 2 : kDim, type, random);
+      Batch batch(form.half_width ? Batch::kDim / 2 : Batch::kDim, type, random);
       for (const int threads : {1, 3}) {
         batch.out.fill([] { return 7.0F; });
         batch.run(form.scheme, coca::Causal{}, Eigen::ThreadPoolDevice(&pool, threads));
@@ -97,23 +95,23 @@ TEST_CASE("packed sequences of a cache: each as if alone", "[decode]") {
 
 TEST_CASE("packed sequences of a cache under a ceiling on the distance", "[decode]") {
   Random random(61);
-  const coca::DistanceCeiling scheme(coca::Rotary{coca::Rope({.dim = kDim})}, 50);
+  const coca::DistanceCeiling scheme(coca::Rotary{coca::Rope({.dim = Batch::kDim})}, 50);
   Eigen::ThreadPool pool(2);
-  Batch batch(kDim, ElementType::float32, random);
+  Batch batch(Batch::kDim, ElementType::float32, random);
   batch.run(scheme, coca::Causal{}, Eigen::ThreadPoolDevice(&pool, 2));
   for (std::size_t s = 0; s < batch.ids.size(); ++s) {
     INFO("sequence " << s);
-    Tensor<float> alone({1, batch.queries[s], kHeads, kValueDim});
-    coca::decode(alone.view(), batch.own(batch.q, s, kDim), batch.cache,
+    Tensor<float> alone({1, batch.queries[s], Batch::kHeads, Batch::kValueDim});
+    coca::decode(alone.view(), batch.own(batch.q, s, Batch::kDim), batch.cache,
                  std::span(&batch.ids[s], 1), scheme);
-    const float* first = batch.own(batch.out, s, kValueDim).data;
+    const float* first = batch.own(batch.out, s, Batch::kValueDim).data;
     CHECK(std::equal(first, first + alone.view().size(), alone.storage().begin()));
   }
 }
 
 TEST_CASE("the mask of a packed decode is told the number of the sequence", "[decode]") {
   Random random(62);
-  Batch batch(kDim, ElementType::float32, random);
+  Batch batch(Batch::kDim, ElementType::float32, random);
   // The last two sequences see nothing.
   Eigen::Tensor<bool, 4, Eigen::RowMajor> visible(5, 1, 1, 1);
   for (Index s = 0; s < 5; ++s) visible(s, 0, 0, 0) = s < 3;
@@ -121,25 +119,25 @@ TEST_CASE("the mask of a packed decode is told the number of the sequence", "[de
   batch.run(coca::Dot{}, coca::BooleanMask(visible), Eigen::ThreadPoolDevice(&pool, 2));
   CHECK(batch.as_alone(2, coca::Dot{}, coca::Full{}));
   for (const std::size_t s : {std::size_t{3}, std::size_t{4}}) {
-    const auto own = batch.own(batch.out, s, kValueDim);
+    const auto own = batch.own(batch.out, s, Batch::kValueDim);
     CHECK(std::all_of(own.data, own.data + own.size(), [](float x) { return x == 0.0F; }));
   }
 }
 
 TEST_CASE("the caller may bring the work memory of a packed decode", "[memory]") {
   Random random(63);
-  Batch batch(kDim, ElementType::float32, random);
-  const coca::Rotary scheme{coca::Rope({.dim = kDim})};
+  Batch batch(Batch::kDim, ElementType::float32, random);
+  const coca::Rotary scheme{coca::Rope({.dim = Batch::kDim})};
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);
   batch.run(scheme, coca::Causal{}, device);
   const std::vector<float> expected = batch.out.storage();
   const std::size_t bytes = coca::packed_decode_workspace_bytes(
-      batch.packed(batch.q, kDim), batch.starts, batch.cache, batch.ids, scheme, device);
+      batch.packed(batch.q, Batch::kDim), batch.starts, batch.cache, batch.ids, scheme, device);
   std::vector<std::byte> memory(bytes + 2, std::byte{42});
   batch.out.fill([] { return 7.0F; });
-  coca::packed_decode(batch.packed(batch.out, kValueDim), batch.packed(batch.q, kDim), batch.starts,
-                      batch.cache, batch.ids, scheme, coca::Causal{},
+  coca::packed_decode(batch.packed(batch.out, Batch::kValueDim), batch.packed(batch.q, Batch::kDim),
+                      batch.starts, batch.cache, batch.ids, scheme, coca::Causal{},
                       {.workspace = std::span(memory).subspan(1, bytes)}, device);
   CHECK(batch.out.storage() == expected);
   CHECK(memory.front() == std::byte{42});
@@ -148,14 +146,14 @@ TEST_CASE("the caller may bring the work memory of a packed decode", "[memory]")
 
 TEST_CASE("packed decode says what is wrong before it writes", "[errors]") {
   Random random(64);
-  Batch batch(kDim, ElementType::float32, random);
+  Batch batch(Batch::kDim, ElementType::float32, random);
   batch.out.fill([] { return 7.0F; });
   coca::AttentionOptions options;
   const auto error = [&]() -> std::string {
     try {
-      coca::packed_decode(batch.packed(batch.out, kValueDim), batch.packed(batch.q, kDim),
-                          batch.starts, batch.cache, batch.ids, coca::Dot{}, coca::Causal{},
-                          options);
+      coca::packed_decode(batch.packed(batch.out, Batch::kValueDim),
+                          batch.packed(batch.q, Batch::kDim), batch.starts, batch.cache, batch.ids,
+                          coca::Dot{}, coca::Causal{}, options);
     } catch (const std::invalid_argument& wrong) {
       const auto& out = batch.out.storage();
       const bool untouched = std::all_of(out.begin(), out.end(), [](float x) { return x == 7.0F; });

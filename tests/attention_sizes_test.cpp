@@ -17,12 +17,13 @@ using coca::TensorView;
 
 constexpr Index kFar = Index{1} << 31;
 constexpr Index kSeen = 256;  ///< keys in use, from key kFar on
-constexpr Index kDim = 8;
+constexpr Index kFarDim = 8;
 
 /// Keys and values of kFar + kSeen tokens of one head, and the last of them as tensors of their own.
 struct FarTokens {
-  AddressSpace space{static_cast<std::size_t>((kFar + kSeen) * (kDim + kDim / 2)) * sizeof(float)};
-  Tensor<float> near_t{{1, kSeen, 1, kDim / 2}}, near_v{{1, kSeen, 1, kDim}};
+  AddressSpace space{static_cast<std::size_t>((kFar + kSeen) * (kFarDim + kFarDim / 2)) *
+                     sizeof(float)};
+  Tensor<float> near_t{{1, kSeen, 1, kFarDim / 2}}, near_v{{1, kSeen, 1, kFarDim}};
 
   explicit FarTokens(Random& random) {
     for (auto* x : {&near_t, &near_v}) x->fill([&] { return random.uniform() + 1.0; });
@@ -32,9 +33,9 @@ struct FarTokens {
   }
   bool there() const { return space.as<float>() != nullptr; }
   TensorView<float> t() const {
-    return {space.as<float>() + (kFar + kSeen) * kDim, {1, kFar + kSeen, 1, kDim / 2}};
+    return {space.as<float>() + (kFar + kSeen) * kFarDim, {1, kFar + kSeen, 1, kFarDim / 2}};
   }
-  TensorView<float> v() const { return {space.as<float>(), {1, kFar + kSeen, 1, kDim}}; }
+  TensorView<float> v() const { return {space.as<float>(), {1, kFar + kSeen, 1, kFarDim}}; }
 };
 
 /// A tensor without its batch axis.
@@ -53,9 +54,9 @@ TEST_CASE("keys beyond 2^31", "[attention]") {
   Random random(31);
   const FarTokens tokens(random);
   if (!tokens.there()) return warn_without("keys");
-  const coca::CocaSlack scheme{coca::Rope({.dim = kDim})};
+  const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
   for (const Index queries : {2, 9}) {  // few rows, and packed ones
-    Tensor<float> q({1, queries, 1, kDim}), out({1, queries, 1, kDim}), expected(out);
+    Tensor<float> q({1, queries, 1, kFarDim}), out({1, queries, 1, kFarDim}), expected(out);
     q.fill([&] { return random.uniform(); });
     coca::attention(expected.view(), q.view(), tokens.near_t.view(), tokens.near_v.view(), scheme,
                     coca::SlidingWindow(200, 0), {.first_key = kFar});
@@ -69,8 +70,8 @@ TEST_CASE("a packed sequence beyond token 2^31", "[attention]") {
   Random random(32);
   const FarTokens tokens(random);
   if (!tokens.there()) return warn_without("packed tokens");
-  const coca::CocaSlack scheme{coca::Rope({.dim = kDim})};
-  Tensor<float> q({1, 9, 1, kDim}), out({1, 9, 1, kDim}), expected(out);
+  const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
+  Tensor<float> q({1, 9, 1, kFarDim}), out({1, 9, 1, kFarDim}), expected(out);
   q.fill([&] { return random.uniform(); });
   // The first sequence has keys alone.
   const std::array<std::int64_t, 3> query_starts{0, 0, 9}, key_starts{0, kFar, kFar + kSeen};
@@ -82,7 +83,7 @@ TEST_CASE("a packed sequence beyond token 2^31", "[attention]") {
 }
 
 TEST_CASE("strides beyond 2^31, of either sign, in every axis and tensor", "[attention]") {
-  const std::array<Index, 4> shape{2, 3, 2, kDim};
+  const std::array<Index, 4> shape{2, 3, 2, kFarDim};
   // Three axes take turns at the long stride; the head_dim's is of moderate length.
   const Index reach = 4 * kFar;
   for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -90,10 +91,10 @@ TEST_CASE("strides beyond 2^31, of either sign, in every axis and tensor", "[att
     if (space.as<float>() == nullptr) return warn_without("strides");
     Random random(33 + axis);
     std::array<Index, 4> strides{200, 60, 20, 2};
-    strides[axis] = -(kFar + 40 * kDim);
+    strides[axis] = -(kFar + 40 * kFarDim);
     const auto far = [&](Index tensor) {
       // The last index of the axis lies at the beginning.
-      float* first = space.as<float>() + tensor * reach + 2 * (kFar + 40 * kDim);
+      float* first = space.as<float>() + tensor * reach + 2 * (kFar + 40 * kFarDim);
       return TensorView<float>(first, shape, strides);
     };
     Tensor<float> q(shape), k(shape), v(shape), expected(shape);
@@ -147,13 +148,13 @@ TEST_CASE("rounding grows with the blocks of keys, not with the keys", "[attenti
   // Equal terms round the same way each time, so that a plain sum of so many is off by 1e-3.
   constexpr Index keys = 1 << 17, width = 20;
   const float number = 0.1F, zero = 0.0F;
-  const TensorView<const float> k(&zero, {1, keys, 1, kDim}, {0, 0, 0, 0});
+  const TensorView<const float> k(&zero, {1, keys, 1, kFarDim}, {0, 0, 0, 0});
   const TensorView<const float> v(&number, {1, keys, 1, width}, {0, 0, 0, 0});
   // Higham 2002, section 4.2: n terms are off by at most n - 1 roundings, whatever they are.
   constexpr Index block = coca::detail::kTileKeys;
   constexpr double bound = static_cast<double>(block + keys / block) * 0x1p-24;
   for (const Index queries : {1, 9}) {  // few rows, and packed ones
-    Tensor<float> q({1, queries, 1, kDim}), out({1, queries, 1, width});
+    Tensor<float> q({1, queries, 1, kFarDim}), out({1, queries, 1, width});
     q.fill([] { return 0.0; });
     coca::attention(out.view(), q.view(), k, v, coca::Dot{});
     for (const float x : out.storage()) {

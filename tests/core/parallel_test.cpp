@@ -1,4 +1,3 @@
-#define EIGEN_USE_THREADS
 #include "coca/core/parallel.hpp"
 
 #include <atomic>

@@ -70,8 +70,9 @@ void compare_in(const std::string& name, const S& scheme, const M& mask, Attenti
 }
 
 template <class S, class M>
-void compare(const std::string& name, const S& scheme, const M& mask,
-             const AttentionOptions& options = {}, bool coca = false, bool biased = false) {
+void compare_gradients(const std::string& name, const S& scheme, const M& mask,
+                       const AttentionOptions& options = {}, bool coca = false,
+                       bool biased = false) {
   compare_in<double>(name, scheme, mask, options, coca, biased);
   compare_in<float>(name, scheme, mask, options, coca, biased);
 }
@@ -80,13 +81,14 @@ void compare(const std::string& name, const S& scheme, const M& mask,
 
 TEST_CASE("gradients are those of PyTorch's autograd", "[golden]") {
   const coca::Causal causal;
-  compare("sdpa_causal", coca::Dot{}, causal);
+  compare_gradients("sdpa_causal", coca::Dot{}, causal);
   const auto bias =
       GoldenCase{.folder = COCA_GOLDEN_DIR, .name = "sdpa_bias"}.tensor<double>("bias");
-  compare("sdpa_bias", coca::Dot{}, coca::AdditiveBias(bias.view()), {}, false, true);
+  compare_gradients("sdpa_bias", coca::Dot{}, coca::AdditiveBias(bias.view()), {}, false, true);
   const Npy sinks = GoldenCase{.folder = COCA_GOLDEN_DIR, .name = "cap_and_sinks"}.file("sinks");
-  compare("cap_and_sinks", coca::Dot{}, causal,
-          {.soft_cap = 1.5, .sinks = coca::View<const double, 1>(sinks.values.data(), {4})});
+  compare_gradients(
+      "cap_and_sinks", coca::Dot{}, causal,
+      {.soft_cap = 1.5, .sinks = coca::View<const double, 1>(sinks.values.data(), {4})});
 
   // One kernel for all others.
   using Any =
@@ -94,9 +96,10 @@ TEST_CASE("gradients are those of PyTorch's autograd", "[golden]") {
                   coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<coca::RawProjection>>;
   const coca::RawProjection x;
   const coca::Rope paper({.dim = 16, .layout = coca::RopeLayout::interleaved});
-  compare("rope_partial", Any(coca::Rotary{coca::Rope({.dim = 16, .rotary_dim = 8})}), causal);
-  compare("coca_constrained", Any(coca::CocaConstrained{coca::Rope({.dim = 16}), x}), causal, {},
-          true);
-  compare("coca_strict_interleaved", Any(coca::CocaStrict{paper, x}), causal, {}, true);
-  compare("coca_slack_interleaved", Any(coca::CocaSlack{paper, x}), causal, {}, true);
+  compare_gradients("rope_partial", Any(coca::Rotary{coca::Rope({.dim = 16, .rotary_dim = 8})}),
+                    causal);
+  compare_gradients("coca_constrained", Any(coca::CocaConstrained{coca::Rope({.dim = 16}), x}),
+                    causal, {}, true);
+  compare_gradients("coca_strict_interleaved", Any(coca::CocaStrict{paper, x}), causal, {}, true);
+  compare_gradients("coca_slack_interleaved", Any(coca::CocaSlack{paper, x}), causal, {}, true);
 }

@@ -11,7 +11,7 @@ namespace {
 
 using namespace test;
 
-GoldenCase golden(const std::string& name, const std::string& operands = {}) {
+GoldenCase golden_pattern(const std::string& name, const std::string& operands = {}) {
   return {.folder = COCA_PATTERNS_GOLDEN_DIR, .name = name, .operands = operands};
 }
 
@@ -21,7 +21,7 @@ TEST_CASE("masks of the Hugging Face library, and of the papers", "[golden]") {
   using coca::SlidingWindow;
   const coca::Causal causal;
   const auto check = [](const std::string& name, const auto& mask) {
-    golden(name, "masks").compare(coca::Dot{}, AnyHiding(mask));
+    golden_pattern(name, "masks").compare(coca::Dot{}, AnyHiding(mask));
   };
   check("causal_window", causal & SlidingWindow(8, 0));
   check("window", SlidingWindow(5, 5));
@@ -35,7 +35,7 @@ TEST_CASE("masks of the Hugging Face library, and of the papers", "[golden]") {
   std::fill_n(documents.begin(), 13, 0);
   check("documents", causal & coca::Documents({documents.data(), {1, 48}}));
 
-  const Npy list = golden("blocks").file("list");
+  const Npy list = golden_pattern("blocks").file("list");
   std::vector<coca::BlockSparse::Block> blocks;
   for (std::size_t i = 0; i < list.values.size(); i += 2) {
     blocks.emplace_back(static_cast<Index>(list.values[i]), static_cast<Index>(list.values[i + 1]));
@@ -45,7 +45,7 @@ TEST_CASE("masks of the Hugging Face library, and of the papers", "[golden]") {
 }
 
 TEST_CASE("Longformer's attention", "[golden]") {
-  GoldenCase longformer = golden("longformer");
+  GoldenCase longformer = golden_pattern("longformer");
   // Its softmax is in float: a weight is off by the rounding of its score, below 8, of an exponential
   // and of a sum of some 50.
   longformer.rounding = (8.0 + 2.0 + 8.0) * 0x1p-23;
@@ -54,8 +54,8 @@ TEST_CASE("Longformer's attention", "[golden]") {
 }
 
 TEST_CASE("ALiBi, as BLOOM and MPT have it", "[golden]") {
-  golden("alibi_bloom").compare(coca::Dot{}, coca::Causal{} & coca::Alibi(8));
-  golden("alibi_mpt").compare(coca::Dot{}, coca::Causal{} & coca::Alibi(6));
+  golden_pattern("alibi_bloom").compare(coca::Dot{}, coca::Causal{} & coca::Alibi(8));
+  golden_pattern("alibi_mpt").compare(coca::Dot{}, coca::Causal{} & coca::Alibi(6));
 }
 
 TEST_CASE("xPos by complex numbers", "[golden]") {
@@ -64,7 +64,7 @@ TEST_CASE("xPos by complex numbers", "[golden]") {
     const coca::Rope rope(
         {.dim = 8,
          .layout = interleaved ? coca::RopeLayout::interleaved : coca::RopeLayout::half_split});
-    golden(interleaved ? "xpos_interleaved" : "xpos_half_split")
+    golden_pattern(interleaved ? "xpos_interleaved" : "xpos_half_split")
         .compare(coca::XPos{coca::Rotary{rope}, fast}, coca::Causal{});
   }
 }
@@ -73,9 +73,9 @@ TEST_CASE("LM-Infinite's ceiling by complex numbers", "[golden]") {
   const coca::Rope rope({.dim = 8});
   const AnyHiding lambda(coca::Causal{} & (coca::SinkTokens{3} | coca::SlidingWindow(19, 0)));
   using AnyScheme = coca::OneOf<coca::Rotary<>, coca::CocaStrict<>>;
-  golden("ceiling_rotary")
+  golden_pattern("ceiling_rotary")
       .compare(coca::DistanceCeiling{AnyScheme{coca::Rotary{rope}}, 12}, lambda);
-  GoldenCase strict = golden("ceiling_strict");
+  GoldenCase strict = golden_pattern("ceiling_strict");
   strict.coca = true;
   strict.compare(coca::DistanceCeiling{AnyScheme{coca::CocaStrict{rope}}, 12}, lambda);
 }

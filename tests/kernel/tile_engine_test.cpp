@@ -335,14 +335,14 @@ TEMPLATE_TEST_CASE("the products for few rows", "[kernel][engine]", float, doubl
 
 /// Numbers as a cache holds them, and what they are.
 template <class T>
-struct Stored {
+struct StoredPanel {
   std::vector<std::byte> bytes;
   std::vector<T> values;
 
   /// As a panel of a cache, with nothing to be read after it.
   CachedPanel panel() const { return {bytes.data(), bytes.data()}; }
 
-  Stored(coca::ElementType type, Index count, test::Random& random) {
+  StoredPanel(coca::ElementType type, Index count, test::Random& random) {
     const auto add = [&](auto x) {
       const auto* first = reinterpret_cast<const std::byte*>(&x);
       bytes.insert(bytes.end(), first, first + sizeof x);
@@ -383,7 +383,7 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel][engine]", fl
       for (const Index rows : {1, 2, 3, 4, 5, 6, 7, 60}) {
         INFO("type " << static_cast<int>(type) << ", rows " << rows);
         const Index depth = random.integer(1, 70);
-        const Stored<T> keys(type, depth * kPanelTokens, random);
+        const StoredPanel<T> keys(type, depth * kPanelTokens, random);
         const std::vector<T> queries = random_numbers<T>(rows * depth, random);
         std::vector<T> scores(static_cast<std::size_t>(rows * kTileKeys), T(-7));
         panels.scores(queries.data(), keys.panel(), scores.data(), rows, depth);
@@ -408,7 +408,7 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel][engine]", fl
         const Index columns = engine.vector * random.integer(1, 9);
         const Index first = random.integer(0, 15);
         const Index count = random.integer(1, 48 - first);
-        std::vector<Stored<T>> values;
+        std::vector<StoredPanel<T>> values;
         std::vector<CachedPanel> value_panels;
         for (int panel = 0; panel < 3; ++panel) {
           values.emplace_back(type, (columns + 15) / 16 * 256, random);
@@ -427,7 +427,7 @@ TEMPLATE_TEST_CASE("the products with panels of a cache", "[kernel][engine]", fl
             double sum = static_cast<double>(before[at]);
             for (Index key = 0; i < columns && key < count; ++key) {
               const Index value = (i / 16 * 16 + (first + key) % 16) * 16 + i % 16;
-              const Stored<T>& panel = values[static_cast<std::size_t>((first + key) / 16)];
+              const StoredPanel<T>& panel = values[static_cast<std::size_t>((first + key) / 16)];
               sum += static_cast<double>(weights[static_cast<std::size_t>(r * kTileKeys + key)]) *
                      static_cast<double>(panel.values[static_cast<std::size_t>(value)]);
             }
@@ -456,7 +456,7 @@ TEST_CASE("the products with panels of a cache in bfloat16", "[kernel][engine]")
         return x[static_cast<std::size_t>(i)];
       };
       // An odd depth reads what lies behind.
-      const Stored<float> keys(coca::ElementType::bfloat16, 2 * pairs * kPanelTokens, random);
+      const StoredPanel<float> keys(coca::ElementType::bfloat16, 2 * pairs * kPanelTokens, random);
       const auto q = random_numbers<float>(rows * depth, random);
       std::vector<float> queries(static_cast<std::size_t>(rows * pairs));
       for (Index r = 0; r < rows; ++r) {
@@ -482,12 +482,12 @@ TEST_CASE("the products with panels of a cache in bfloat16", "[kernel][engine]")
       const Index columns = engine.vector * random.integer(1, 5);
       const Index first = random.integer(0, 7);
       const Index count = random.integer(1, 24 - first);
-      std::vector<Stored<float>> values;
+      std::vector<StoredPanel<float>> values;
       std::vector<CachedPanel> panels;
       for (int i = 0; i < 3; ++i) {
         values.emplace_back(coca::ElementType::bfloat16, columns * kPanelTokens, random);
       }
-      for (const Stored<float>& panel : values) panels.push_back(panel.panel());
+      for (const StoredPanel<float>& panel : values) panels.push_back(panel.panel());
       auto weights = random_numbers<float>(rows * kTileKeys, random);
       const auto before = weights;
       bfloat16.round_weights(weights.data(), rows, 2 * count);
@@ -501,7 +501,8 @@ TEST_CASE("the products with panels of a cache in bfloat16", "[kernel][engine]")
           double sum = 0.5;
           for (Index token = 0; i < columns && token < 2 * count; ++token) {
             const Index lane = (2 * first + token) % 16;
-            const Stored<float>& panel = values[static_cast<std::size_t>((2 * first + token) / 16)];
+            const StoredPanel<float>& panel =
+                values[static_cast<std::size_t>((2 * first + token) / 16)];
             sum += rounded(at(before, r * kTileKeys + token)) *
                    static_cast<double>(at(panel.values, (i / 16 * 16 + lane) * 16 + i % 16));
           }
@@ -528,7 +529,7 @@ TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]
     const std::vector<T> angles = random_numbers<T>(32 * all, random);
     for (const coca::ElementType type : cached_types<T>()) {
       const PanelFunctions<T>& panels = engine.cache.panels(type);
-      const Stored<T> keys(type, 16 * depth, random);
+      const StoredPanel<T> keys(type, 16 * depth, random);
       for (const bool interleaved : {false, true}) {
         const Index step = interleaved ? 2 : 1;
         const CoordinatePairs pairs{still, all - still, still * step,
