@@ -50,6 +50,9 @@ void add_shape(const bench::Shape& shape, int threads) {
   add("slack", [=](benchmark::State& state, const coca::Rope& rope) {
     against_dot(state, coca::CocaSlack{rope}, shape, threads);
   });
+  add("constrained", [=](benchmark::State& state, const coca::Rope& rope) {
+    against_dot(state, coca::CocaConstrained{rope}, shape, threads);
+  });
   add("rotate_then_attend", [=](benchmark::State& state, const coca::Rope& rope) {
     rotate_then_attend(state, rope, shape, threads);
   });

@@ -11,9 +11,7 @@
 namespace language_model {
 namespace {
 
-// What is around a key where it is told. The mark stands nowhere in prose, so what comes behind it is
-// always a key: "is " alone does not tell a small model that a key is asked for.
-constexpr std::string_view kTold = " The pass key is #";
+// What comes behind a key where it is told.
 constexpr std::string_view kBehind = ". ";
 
 /// `count` bytes of prose from a random place on.
@@ -46,11 +44,11 @@ Corpus::Corpus(const std::string& path) {
 Passkey::Passkey(std::span<const Byte> prose, std::size_t length, const std::vector<double>& depths,
                  std::mt19937_64& engine, std::size_t key_symbols) {
   constexpr std::string_view alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  std::string question(kTold);
+  std::string asked(question);
   std::uniform_int_distribution<std::size_t> symbol(0, alphabet.size() - 1);
-  for (std::size_t i = 0; i < key_symbols; ++i) question.push_back(alphabet[symbol(engine)]);
-  const std::string told = question + std::string(kBehind);
-  const std::size_t least = depths.size() * told.size() + question.size();
+  for (std::size_t i = 0; i < key_symbols; ++i) asked.push_back(alphabet[symbol(engine)]);
+  const std::string told = asked + std::string(kBehind);
+  const std::size_t least = depths.size() * told.size() + asked.size();
   if (length < least) {
     throw std::invalid_argument("length: was " + std::to_string(length) + ", expected " +
                                 std::to_string(least) + " or more");
@@ -64,12 +62,12 @@ Passkey::Passkey(std::span<const Byte> prose, std::size_t length, const std::vec
     done = place;
   }
   append(text, filler.subspan(done));
-  append(text, question);
+  append(text, asked);
 }
 
 std::size_t Passkey::most_told(std::size_t length, std::size_t key_symbols) {
-  const std::size_t question = kTold.size() + key_symbols;
-  return (length - std::min(length, question)) / (question + kBehind.size());
+  const std::size_t asked = question.size() + key_symbols;
+  return (length - std::min(length, asked)) / (asked + kBehind.size());
 }
 
 Batch make_batch(std::span<const Byte> prose, Index sequences, Index length, double passkey_share,

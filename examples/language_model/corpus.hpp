@@ -4,6 +4,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "language_model/gradient.hpp"
@@ -30,6 +31,9 @@ class Corpus {
 /// Mohtashami & Jaggi 2023).
 struct Passkey {
   static constexpr std::size_t symbols = 5;
+  /// What stands before a key. The mark stands nowhere in prose, so what comes behind it is always a
+  /// key: "is " alone does not tell a small model that a key is asked for.
+  static constexpr std::string_view question = " The pass key is #";
 
   Text text;  ///< as long as asked for, the key at its end
 

@@ -54,7 +54,8 @@ void ask_for_a_key(const std::vector<Model>& models, const Reading& reading,
   const Text text = Passkey(prose, static_cast<std::size_t>(length), {kDepth}, engine).text;
   const auto question = std::span<const Byte>(text).first(text.size() - Passkey::symbols);
   std::printf("\n%ld bytes that end with \"%s\"; it was told %ld bytes before: %s\n",
-              static_cast<long>(length), printable(question.last(17)).c_str(),
+              static_cast<long>(length),
+              printable(question.last(Passkey::question.size() - 1)).c_str(),
               std::lround((1.0 - kDepth) * static_cast<double>(length)),
               printable(std::span<const Byte>(text).last(Passkey::symbols)).c_str());
   for (const Model& model : models) {

@@ -5,7 +5,7 @@ from text import Section, image, mark, not_measured, pivot
 
 MOST = 1.02
 LEAST_LENGTH = 2048
-SCHEMES = {"rotary": "Rotary", "strict": "CocaStrict", "slack": "CocaSlack"}
+SCHEMES = {"rotary": "Rotary", "strict": "CocaStrict", "slack": "CocaSlack", "constrained": "CocaConstrained"}
 
 
 def overhead(ratio: float) -> str:
@@ -20,7 +20,7 @@ def draw(rows: list[Row], plots) -> None:
             for k, length in enumerate(lengths):
                 group = [row for row in points if row["length"] == length]
                 for j, row in enumerate(group):
-                    place = k + (i - 1) * 0.26 + (j / max(1, len(group) - 1) - 0.5) * 0.2
+                    place = k + (i - 1.5) * 0.2 + (j / max(1, len(group) - 1) - 0.5) * 0.15
                     middle, low, high = (100 * (row[key] - 1) for key in ("ratio", "ratio_low", "ratio_high"))
                     axis.plot([place, place], [low, high], color=f"C{i}", lw=0.8, alpha=0.5)
                     axis.plot(place, middle, "o", ms=3.5, color=f"C{i}", label=name if j == k == 0 else None)
