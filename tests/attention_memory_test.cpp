@@ -15,6 +15,8 @@ std::atomic<long> allocations{0};
 
 void* counted(std::size_t bytes, std::size_t alignment) {
   ++allocations;
+  // No machine has as much, and a sanitizer would end the program.
+  if (bytes > std::size_t{1} << 48) throw std::bad_alloc();
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded))
     return memory;
@@ -136,6 +138,22 @@ TEST_CASE("warm gradients do not allocate", "[memory]") {
     run(Eigen::DefaultDevice{});
   }
   CHECK(allocations == before);
+}
+
+TEST_CASE("where there is not so much memory, nothing has changed", "[memory]") {
+  const std::array<float, 4> row{};
+  const Index many = Index{1} << 50;
+  const coca::View<const float, 3> tokens(row.data(), {many, 1, 4}, {0, 0, 1});
+  const coca::CacheOptions options{.key_heads = 1, .key_dim = 4, .value_dim = 4};
+  coca::PagedCache paged(options, {.page_tokens = 16});
+  const coca::SequenceId id = paged.add();
+  CHECK_THROWS_AS(paged.append(id, tokens, tokens), std::bad_alloc);
+  CHECK(paged.length(id) == 0);
+  CHECK(paged.pages_used() == 0);
+
+  coca::RollingCache rolling(options, {.sinks = 20, .window = many});
+  CHECK_THROWS_AS(rolling.add(), std::bad_alloc);
+  CHECK(rolling.bytes() == 0);
 }
 
 TEST_CASE("work memory of gradients is as long as the sequence", "[memory]") {

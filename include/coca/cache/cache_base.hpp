@@ -68,7 +68,7 @@ class CacheBase {
   CacheBase(const CacheOptions& options, Index page_tokens, Index pages)
       : layout_{options.key_heads, options.key_dim, options.value_dim, page_tokens / kPanelTokens,
                 options.type},
-        pool_((check_cache(options), layout_.page_bytes()), pages),
+        pool_((check_cache(options, page_tokens), layout_.page_bytes()), pages),
         store_(layout_) {}
   ~CacheBase() = default;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -32,10 +33,30 @@ namespace detail {
 inline void check_positive(std::string_view name, Index was) {
   if (was < 1) reject(name, std::to_string(was), "1 or more");
 }
-inline void check_cache(const CacheOptions& options) {
+/// More than addresses reach, of 17 bytes or more each. Within it, pages and their sums can be counted.
+inline constexpr Index kMostTokens = Index{1} << 52;
+
+inline void check_tokens_number(std::string_view name, Index was, Index fewest) {
+  if (was >= fewest && was <= kMostTokens) return;
+  reject(name, std::to_string(was),
+         std::to_string(fewest) + (was < fewest ? " or more" : " to 2^52"));
+}
+
+/// For pages of so many tokens, a multiple of 16.
+inline void check_cache(const CacheOptions& options, Index page_tokens) {
   check_positive("cache.key_heads", options.key_heads);
   check_positive("cache.key_dim", options.key_dim);
   check_positive("cache.value_dim", options.value_dim);
+  // Of the widest type, with values in whole panels, scales and a cache line; in double, which has no end.
+  const double width =
+      static_cast<double>(options.key_dim) + static_cast<double>(options.value_dim);
+  const double bytes = 8.0 * static_cast<double>(options.key_heads) *
+                       static_cast<double>(page_tokens) * (width + 24.0);
+  if (bytes <= 0x1p62) return;
+  const std::array sizes{page_tokens, options.key_heads, options.key_dim, options.value_dim};
+  reject("a page of the cache",
+         "of " + list_text(sizes) + " = [tokens, key_heads, key_dim, value_dim]",
+         "one whose bytes can be counted");
 }
 
 }  // namespace detail

@@ -47,16 +47,16 @@ class RollingCache : public detail::CacheBase<RollingCache, detail::RollingPages
 
   /// A new sequence, without tokens. All its memory is taken here.
   SequenceId add() {
-    detail::RollingPages held;
-    const auto some = [&](Index count) {
-      std::vector<std::byte*> pages;
-      pages.reserve(static_cast<std::size_t>(count));
-      for (Index i = 0; i < count; ++i) pages.push_back(pool_.take());
-      return pages;
-    };
-    held.sinks = some((rolling_.sinks + detail::kPanelTokens - 1) / detail::kPanelTokens);
     // The first page of the window may be all but one dead.
-    held.window = some((rolling_.window + 2 * detail::kPanelTokens - 2) / detail::kPanelTokens);
+    const Index sinks = (rolling_.sinks + detail::kPanelTokens - 1) / detail::kPanelTokens;
+    const Index window = (rolling_.window + 2 * detail::kPanelTokens - 2) / detail::kPanelTokens;
+    detail::RollingPages held{Pages(static_cast<std::size_t>(sinks)),
+                              Pages(static_cast<std::size_t>(window))};
+    detail::PageReserve fresh(pool_);
+    fresh.fill(sinks + window);
+    for (Pages* pages : {&held.sinks, &held.window}) {
+      for (std::byte*& page : *pages) page = fresh.take();
+    }
     const SequenceId id = table_.add(std::move(held));
     refresh(id);
     return id;
@@ -66,7 +66,7 @@ class RollingCache : public detail::CacheBase<RollingCache, detail::RollingPages
   SequenceId fork(SequenceId from) {
     table_.check(from);
     const SequenceId id = add();
-    const auto copy = [&](const std::vector<std::byte*>& pages, std::vector<std::byte*>& own) {
+    const auto copy = [&](const Pages& pages, Pages& own) {
       for (std::size_t i = 0; i < pages.size(); ++i) {
         std::copy_n(pages[i], layout_.page_bytes(), own[i]);
       }
@@ -107,12 +107,11 @@ class RollingCache : public detail::CacheBase<RollingCache, detail::RollingPages
 
  private:
   friend CacheBase;
+  using Pages = std::vector<std::byte*>;
 
   static void check(const RollingOptions& options) {
-    if (options.sinks < 0) {
-      detail::reject("rolling.sinks", std::to_string(options.sinks), "0 or more");
-    }
-    detail::check_positive("rolling.window", options.window);
+    detail::check_tokens_number("rolling.sinks", options.sinks, 0);
+    detail::check_tokens_number("rolling.window", options.window, 1);
   }
 
   void refresh(SequenceId sequence) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coca/cache/cache_options.hpp"
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/error.hpp"
 #include "coca/kernel/checks.hpp"
@@ -33,6 +34,7 @@ inline void check_tokens(const PanelLayout& layout, const AnyInput& k, const Any
                          Index batch, bool packed) {
   check_view("k", k);
   check_view("v", v);
+  check_tokens_number(packed ? "k.shape[0] (tokens)" : "k.shape[1] (tokens)", k.shape[1], 0);
   const auto check = [&](const char* name, const AnyInput& x, Index dim) {
     const std::array<Index, 4> wanted{batch, k.shape[1], layout.heads, dim};
     if (x.shape == wanted) return;
