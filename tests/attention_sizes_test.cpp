@@ -2,6 +2,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "coca/extern.hpp"
 #include "support/address_space.hpp"
@@ -38,10 +40,80 @@ struct FarTokens {
   TensorView<float> v() const { return {space.as<float>(), {1, kFar + kSeen, 1, kFarDim}}; }
 };
 
-/// A tensor without its batch axis.
+/// A cache of one sequence of kFar + kSeen tokens in one page, the last of which are there.
+class FarCache {
+ public:
+  FarCache(coca::ElementType type, const Tensor<float>& t, const Tensor<float>& v)
+      : layout_{1, kFarDim / 2, kFarDim, (kFar + kSeen) / coca::detail::kPanelTokens, type},
+        space_(layout_.page_bytes()),
+        page_(space_.as<std::byte>()) {
+    sequence_.runs[0] = {&page_, 0, kFar + kSeen, 0};
+    coca::detail::TokenStore store(layout_);
+    for (Index i = 0; there() && i < kSeen; ++i) {
+      store.write(t.view(), v.view(), 0, i, sequence_.place(layout_, kFar + i));
+    }
+  }
+  bool there() const { return page_ != nullptr; }
+  const coca::detail::PanelLayout& layout() const { return layout_; }
+  const coca::detail::PanelSequence* sequences() const { return &sequence_; }
+  void check_sequences(std::span<const coca::SequenceId>) const {}
+
+ private:
+  coca::detail::PanelLayout layout_;
+  AddressSpace space_;
+  std::byte* page_;
+  coca::detail::PanelSequence sequence_;
+};
+
+/// Tensors of one shape, of which three axes may take turns at a long stride; the head_dim's is of
+/// moderate length.
+class FarTensors {
+ public:
+  static constexpr std::array<Index, 4> kShape{2, 3, 2, kFarDim};
+
+  FarTensors(Index tensors, std::size_t axis)
+      : space_(static_cast<std::size_t>(tensors * kReach) * sizeof(float)) {
+    strides_[axis] = -kLong;
+  }
+  bool there() const { return space_.as<float>() != nullptr; }
+  TensorView<float> operator()(Index tensor) const {
+    // The last index of the axis lies at the beginning.
+    return {space_.as<float>() + tensor * kReach + 2 * kLong, kShape, strides_};
+  }
+  TensorView<float> copied(Index tensor, const Tensor<float>& from) const {
+    const auto to = (*this)(tensor);
+    Tensor<float>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
+      to(b, n, h, i) = from.view()(b, n, h, i);
+    });
+    return to;
+  }
+  /// How many elements of a tensor are others than expected.
+  Index apart(Index tensor, const Tensor<float>& expected) const {
+    Index count = 0;
+    Tensor<float>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
+      count += (*this)(tensor)(b, n, h, i) != expected.view()(b, n, h, i);
+    });
+    return count;
+  }
+
+ private:
+  static constexpr Index kReach = 4 * kFar;
+  static constexpr Index kLong = kFar + 40 * kFarDim;
+
+  AddressSpace space_;
+  std::array<Index, 4> strides_{200, 60, 20, 2};
+};
+
+Tensor<float> uniform_tensor(const std::array<Index, 4>& shape, Random& random) {
+  return Tensor<float>(shape).fill([&] { return random.uniform(); });
+}
+
+/// A tensor without its batch axis: one entry.
 template <class T>
-coca::View<T, 3> packed(const TensorView<T>& x) {
-  return {x.data, {x.shape[1], x.shape[2], x.shape[3]}, {x.strides[1], x.strides[2], x.strides[3]}};
+coca::View<T, 3> packed(const TensorView<T>& x, std::size_t entry = 0) {
+  return {x.data + static_cast<Index>(entry) * x.strides[0],
+          {x.shape[1], x.shape[2], x.shape[3]},
+          {x.strides[1], x.strides[2], x.strides[3]}};
 }
 
 void warn_without(const char* what) {
@@ -82,39 +154,91 @@ TEST_CASE("a packed sequence beyond token 2^31", "[attention]") {
   CHECK(out.storage() == expected.storage());
 }
 
+TEST_CASE("tokens of a cache beyond 2^31", "[decode]") {
+  Random random(35);
+  const auto t = uniform_tensor({1, kSeen, 1, kFarDim / 2}, random),
+             v = uniform_tensor({1, kSeen, 1, kFarDim}, random);
+  const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
+  for (const auto type : {coca::ElementType::float32, coca::ElementType::int8}) {
+    const FarCache far(type, t, v);
+    if (!far.there()) return warn_without("caches");
+    coca::PagedCache near(
+        {.key_heads = 1, .key_dim = kFarDim / 2, .value_dim = kFarDim, .type = type});
+    const std::array ids{near.add()};
+    near.append(ids, t.view(), v.view());
+    for (const Index heads : {1, 61}) {  // few rows, and as many as the kernel of attention serves
+      const auto q = uniform_tensor({1, 1, heads, kFarDim}, random);
+      Tensor<float> out(q.view().shape), expected(out);
+      coca::decode(expected.view(), q.view(), near, ids, scheme, coca::SlidingWindow(200, 0),
+                   {.first_key = kFar});
+      coca::decode(out.view(), q.view(), far, ids, scheme, coca::SlidingWindow(200, 0));
+      CHECK(out.storage() == expected.storage());
+    }
+  }
+}
+
 TEST_CASE("strides beyond 2^31, of either sign, in every axis and tensor", "[attention]") {
-  const std::array<Index, 4> shape{2, 3, 2, kFarDim};
-  // Three axes take turns at the long stride; the head_dim's is of moderate length.
-  const Index reach = 4 * kFar;
   for (std::size_t axis = 0; axis < 3; ++axis) {
-    const AddressSpace space(4 * static_cast<std::size_t>(reach) * sizeof(float));
-    if (space.as<float>() == nullptr) return warn_without("strides");
+    const FarTensors far(4, axis);
+    if (!far.there()) return warn_without("strides");
     Random random(33 + axis);
-    std::array<Index, 4> strides{200, 60, 20, 2};
-    strides[axis] = -(kFar + 40 * kFarDim);
-    const auto far = [&](Index tensor) {
-      // The last index of the axis lies at the beginning.
-      float* first = space.as<float>() + tensor * reach + 2 * (kFar + 40 * kFarDim);
-      return TensorView<float>(first, shape, strides);
-    };
-    Tensor<float> q(shape), k(shape), v(shape), expected(shape);
-    for (auto* x : {&q, &k, &v}) x->fill([&] { return random.uniform(); });
-    const auto copy = [&](const Tensor<float>& from, const TensorView<float>& to) {
-      Tensor<float>::for_each(shape, [&](Index b, Index n, Index h, Index i) {
-        to(b, n, h, i) = from.view()(b, n, h, i);
-      });
-    };
-    copy(q, far(0));
-    copy(k, far(1));
-    copy(v, far(2));
-    coca::attention(far(3), far(0), far(1), far(2), coca::Dot{}, coca::Causal{});
+    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
+               v = uniform_tensor(far.kShape, random);
+    Tensor<float> expected(far.kShape);
+    coca::attention(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), coca::Dot{},
+                    coca::Causal{});
     coca::attention(expected.view(), q.view(), k.view(), v.view(), coca::Dot{}, coca::Causal{});
-    Index apart = 0;
-    Tensor<float>::for_each(shape, [&](Index b, Index n, Index h, Index i) {
-      apart += far(3)(b, n, h, i) != expected.view()(b, n, h, i);
-    });
     INFO("axis " << axis);
-    CHECK(apart == 0);
+    CHECK(far.apart(3, expected) == 0);
+  }
+}
+
+TEST_CASE("strides beyond 2^31 of queries, results and tokens of a cache", "[decode]") {
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    const FarTensors far(6, axis);
+    if (!far.there()) return warn_without("strides of decode");
+    Random random(36 + axis);
+    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
+               v = uniform_tensor(far.kShape, random);
+    Tensor<float> expected(far.kShape), k_back(far.kShape), v_back(far.kShape);
+    const auto decode = [&](const auto& to, const auto& queries, const auto& keys,
+                            const auto& values, const auto& keys_back, const auto& values_back) {
+      coca::PagedCache cache({.key_heads = 2, .key_dim = kFarDim, .value_dim = kFarDim});
+      const std::array ids{cache.add(), cache.add()};
+      cache.append(ids, keys, values);
+      coca::decode(to, queries, cache, ids, coca::Dot{});
+      for (std::size_t i = 0; i < 2; ++i) {
+        cache.read(ids[i], packed(keys_back, i), packed(values_back, i));
+      }
+    };
+    decode(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), far(4), far(5));
+    decode(expected.view(), q.view(), k.view(), v.view(), k_back.view(), v_back.view());
+    INFO("axis " << axis);
+    CHECK(far.apart(3, expected) == 0);
+    CHECK(far.apart(4, k) == 0);
+    CHECK(far.apart(5, v) == 0);
+  }
+}
+
+TEST_CASE("strides beyond 2^31 of gradients and what they are of", "[backward]") {
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    const FarTensors far(8, axis);
+    if (!far.there()) return warn_without("strides of gradients");
+    Random random(39 + axis);
+    const auto x = [&] { return uniform_tensor(far.kShape, random); };
+    const auto q = x(), k = x(), v = x(), out = x(), dout = x();
+    Tensor<float> dq(far.kShape), dk(far.kShape), dv(far.kShape);
+    const std::vector<float> zeros(2 * 2 * 3);
+    const coca::View<const float, 3> lse(zeros.data(), {2, 2, 3});
+    coca::attention_backward(far(0), far(1), far(2), far.copied(3, dout), far.copied(4, q),
+                             far.copied(5, k), far.copied(6, v), far.copied(7, out), lse,
+                             coca::Dot{}, coca::Causal{});
+    coca::attention_backward(dq.view(), dk.view(), dv.view(), dout.view(), q.view(), k.view(),
+                             v.view(), out.view(), lse, coca::Dot{}, coca::Causal{});
+    INFO("axis " << axis);
+    CHECK(far.apart(0, dq) == 0);
+    CHECK(far.apart(1, dk) == 0);
+    CHECK(far.apart(2, dv) == 0);
   }
 }
 
@@ -125,6 +249,34 @@ TEST_CASE("work memory of a call of 2^62 rows is that of a small one", "[attenti
   };
   const Index many = Index{1} << 20;
   CHECK(bytes(many, 4 * many, many) == bytes(64, 1 << 16, 64));
+}
+
+TEST_CASE("work memory of decoding 2^60 rows is that of decoding some", "[decode]") {
+  coca::PagedCache cache({.key_heads = 1, .key_dim = 128, .value_dim = 128});
+  const std::array ids{cache.add()};
+  const auto bytes = [&](Index queries, Index heads) {
+    const TensorView<const float> q(nullptr, {1, queries, heads, 128}, {0, 0, 0, 1});
+    return coca::decode_workspace_bytes(q, cache, ids, coca::Dot{});
+  };
+  CHECK(bytes(Index{1} << 40, Index{1} << 20) == bytes(1 << 16, 64));
+}
+
+TEST_CASE("work memory of gradients beyond 2^32 bytes, and beyond what can be counted",
+          "[backward]") {
+  const auto bytes = [](Index batch, Index queries, Index keys, Index heads) {
+    const TensorView<const float> q(nullptr, {batch, queries, heads, 128}, {0, 0, 0, 1}),
+        k(nullptr, {batch, keys, 1, 128}, {0, 0, 0, 1});
+    return coca::backward_workspace_bytes(q, k, k, coca::Dot{});
+  };
+  // At least phi, its gradient and dout of each row; psi, its gradient, values and theirs.
+  CHECK(bytes(1, kFar, 1, 1) > static_cast<std::size_t>(kFar) * 3 * 128 * sizeof(float));
+  CHECK(bytes(1, 1, kFar, 1) > static_cast<std::size_t>(kFar) * 4 * 128 * sizeof(float));
+  const Index most = Index{1} << 60;
+  for (const auto& [batch, queries, keys, heads] :
+       {std::array<Index, 4>{most, 1, 1, 1}, {1, most, 1, 1}, {1, 1, most, 1}, {1, 1, 1, most}}) {
+    CHECK_THROWS_WITH(bytes(batch, queries, keys, heads),
+                      Catch::Contains("the work memory of gradients"));
+  }
 }
 
 TEST_CASE("a mask's place beyond 2^31", "[mask]") {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
+#include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/workspace.hpp"
 #include "coca/kernel/query_rows.hpp"
@@ -113,6 +115,8 @@ struct BackwardBuffers {
 /// block's sums are always made in the order of the steps.
 class BackwardCut {
  public:
+  static constexpr Index kMostBlocks = 16;
+
   BackwardCut(Index queries, Index keys)
       : queries_(queries),
         keys_(keys),
@@ -127,7 +131,6 @@ class BackwardCut {
  private:
   /// Where a block begins and ends, tiles are cut: fewer tokens would be little but edges.
   static constexpr Index kBlockTokens = 512;
-  static constexpr Index kMostBlocks = 16;
 
   Index queries_;
   Index keys_;
@@ -145,7 +148,7 @@ class BackwardPlan {
   template <Real T>
   BackwardPlan(const Sequences& sequences, const AttentionShape& shape,
                const BackwardWidths<T>& widths, int threads, int helpers, bool one_by_one)
-      : items_(sequences.count * shape.key_heads),
+      : items_((check_sizes(shape, widths, threads), sequences.count * shape.key_heads)),
         rows_(items_ == 0 ? 0 : sequences.queries * (shape.query_heads / shape.key_heads)),
         keys_(sequences.keys),
         cut_(sequences.queries, sequences.keys) {
@@ -181,6 +184,24 @@ class BackwardPlan {
 
  private:
   static constexpr double kWorthAThread = 2e6;  ///< operations, as in ForwardPlan
+
+  /// Rejects sizes for which the bytes of work memory cannot be counted. In double, which has no end.
+  template <Real T>
+  static void check_sizes(const AttentionShape& shape, const BackwardWidths<T>& widths,
+                          int threads) {
+    const auto wide = [](Index x) { return static_cast<double>(x); };
+    const double width = 4.0 * wide(widths.phi_stride) + 4.0 * wide(widths.value_stride) +
+                         2.0 * wide(widths.token) + 8.0;
+    const double tokens =
+        wide(shape.queries) * wide(shape.query_heads) + wide(shape.keys) + wide(kTileKeys);
+    const double sinks = wide(shape.batch) * wide(shape.query_heads) * BackwardCut::kMostBlocks;
+    if (sizeof(T) * width * tokens * threads + sizeof(double) * sinks <= 0x1p62) return;
+    reject("the work memory of gradients",
+           "that of " +
+               list_text(std::array{shape.batch, shape.queries, shape.keys, shape.query_heads}) +
+               " = [batch, queries, keys, heads of q]",
+           "one whose bytes can be counted");
+  }
 
   Index items_;
   Index rows_;  ///< of an item
