@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -107,7 +108,9 @@ TEST_CASE("the gradient of a bias that is shared is the same bits on any number 
 TEST_CASE("what one row holds stays in the gradients of those it meets", "[backward]") {
   const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
   const coca::Causal mask;
-  const AttentionOptions options{.first_query = 60};
+  const double soft_cap = GENERATE(0.0, 5.0);
+  CAPTURE(soft_cap);
+  const AttentionOptions options{.soft_cap = soft_cap, .first_query = 60};
   GradientCall clean;
   clean.run(scheme, mask, options);
   for (const float bad : {kNan, kInf, 0.75F}) {
@@ -173,6 +176,40 @@ TEST_CASE("queries that see nothing, and keys that are not seen, have gradients 
     CHECK(hidden.dk.view()(0, 4, 0, i) == 0.0F);
     CHECK(hidden.dv.view()(0, 3, 0, i) == 0.0F);
     CHECK(hidden.dv.view()(0, 2, 0, i) != 0.0F);
+  }
+}
+
+TEST_CASE("what sees nothing, and is not seen, has gradients of 0 if it is NaN", "[backward]") {
+  const coca::CocaStrict scheme{coca::Rope({.dim = 4}), coca::RawProjection{}};
+  for (const double soft_cap : {0.0, 5.0}) {
+    GradientCall operands({1, 5, 5, 1, 1, 4, 4, 4});
+    for (Index i = 0; i < 4; ++i) {
+      operands.q.view()(0, 0, 0, i) = kNan;
+      operands.k.view()(0, 4, 0, i) = kNan;
+      operands.v.view()(0, 4, 0, i) = kNan;
+    }
+    // Query 0 sees nothing, and nothing key 4.
+    operands.run(scheme, coca::Causal{-1}, {.soft_cap = soft_cap});
+    for (Index i = 0; i < 4; ++i) {
+      CHECK(operands.dq.view()(0, 0, 0, i) == 0.0F);
+      CHECK(operands.dk.view()(0, 4, 0, i) == 0.0F);
+      CHECK(operands.dv.view()(0, 4, 0, i) == 0.0F);
+      CHECK(std::isfinite(operands.dq.view()(0, 4, 0, i)));
+      CHECK(std::isfinite(operands.dk.view()(0, 0, 0, i)));
+    }
+  }
+}
+
+TEST_CASE("a scale of 0: only values have gradients", "[backward]") {
+  const coca::CocaSlack scheme{coca::Rope({.dim = 16})};
+  for (const double soft_cap : {0.0, 5.0}) {
+    GradientCall operands;
+    operands.run(scheme, coca::Causal{}, {.scale = 0.0, .soft_cap = soft_cap});
+    const auto zero = [](float x) { return x == 0.0F; };
+    CHECK(std::ranges::all_of(operands.dq.storage(), zero));
+    CHECK(std::ranges::all_of(operands.dk.storage(), zero));
+    // Each query has equal weights for what it sees.
+    CHECK(std::ranges::none_of(operands.dv.storage(), zero));
   }
 }
 

@@ -59,7 +59,7 @@ class BackwardItem {
     const auto rows = block_of(block, buffers);
     rows.operands().store_rows(call_.scale);
     rows.operands().store_keys(plan_.cut().first_key(block), plan_.cut().first_key(block + 1),
-                               call_.scale / rows.phi_factor());
+                               rows.score_unit());
   }
   /// One cell of a step.
   void cell(Index step, Index block, const BackwardBuffers<T>& buffers) const {

@@ -43,6 +43,7 @@ class BackwardBlock {
 
   /// What rows hold of phi for each of it. Where nothing changes scores, they come in base 2.
   T phi_factor() const { return scores_.phi_factor(); }
+  T score_unit() const { return scores_.score_unit(); }
 
   const BackwardOperands<Call>& operands() const { return operands_; }
 

@@ -120,15 +120,20 @@ class BackwardOperands : public QueryRows<Call> {
             if (query + Base::kQueriesAhead < sequence_.queries) {
               prefetch_row(to, place + Base::kQueriesAhead);
             }
-            T* dphi = memory_.dphi + (row_begin_ + row) * widths_.phi_stride;
+            const Index at = row_begin_ + row;
+            T* dphi = memory_.dphi + at * widths_.phi_stride;
             T* dq = dphi;
             if constexpr (!KeepsQueries<S, T>) {
               engine_.scale(dphi, dphi, widths_.score, factor);
               const T* q = row_of(call_.tensors.q, head, place, buffers_.token);
               dq = buffers_.other_token;
-              call_.scheme.map_query_adjoint(
-                  span(q, call_.shape.query_dim), query_token(query, place, head),
-                  span(dphi, widths_.score), span(dq, call_.shape.query_dim));
+              if (untouched(memory_.finite_rows[at], dphi)) {
+                std::fill_n(dq, call_.shape.query_dim, T(0));
+              } else {
+                call_.scheme.map_query_adjoint(
+                    span(q, call_.shape.query_dim), query_token(query, place, head),
+                    span(dphi, widths_.score), span(dq, call_.shape.query_dim));
+              }
             }
             store_row(engine_, narrow_, dq, to, place, KeepsQueries<S, T> ? factor : T(1));
           });
@@ -145,9 +150,13 @@ class BackwardOperands : public QueryRows<Call> {
             if constexpr (!KeepsKeys<S, T>) {
               engine_.scale(dpsi, dpsi, widths_.score, factor);
               dk = buffers_.other_token;
-              call_.scheme.map_key_adjoint(
-                  span(keys_.row(narrow_, key, buffers_.token), keys_.width()), key_token(key),
-                  span(dpsi, widths_.score), span(dk, keys_.width()));
+              if (untouched(memory_.finite_keys[key], dpsi)) {
+                std::fill_n(dk, keys_.width(), T(0));
+              } else {
+                call_.scheme.map_key_adjoint(
+                    span(keys_.row(narrow_, key, buffers_.token), keys_.width()), key_token(key),
+                    span(dpsi, widths_.score), span(dk, keys_.width()));
+              }
             }
             store_row(engine_, narrow_, dk,
                       TokenRows<std::byte>(call_.tensors.dk, sequence_.batch, key_head_), place,
@@ -164,6 +173,15 @@ class BackwardOperands : public QueryRows<Call> {
                                          T* scratch) const {
     return contiguous_row(narrow_, TokenRows<const std::byte>(tensor, sequence_.batch, head), place,
                           scratch);
+  }
+  /// Whether nothing has come to the sums of an operand that is not finite. Its gradient is 0, but an
+  /// adjoint would make 0 * NaN of it.
+  [[gnu::always_inline]] bool untouched(bool finite, const T* sums) const {
+    if (finite) return false;
+    for (Index i = 0; i < widths_.score; ++i) {
+      if (sums[i] != T(0)) return false;
+    }
+    return true;
   }
   [[gnu::always_inline]] Token query_token(Index query, Index place, Index head) const {
     return {query_positions_(sequence_.batch, place, query), sequence_.index, query, head};

@@ -42,6 +42,11 @@ class TileScores {
     if (!TransformsLogits<S, T> && call_.soft_cap > T(0)) return call_.scale / call_.soft_cap;
     return kHooks || call_.soft_cap > T(0) ? call_.scale : call_.scale * kLog2e<T>;
   }
+  /// The scale over phi_factor, where both are 0 too.
+  T score_unit() const {
+    if (!TransformsLogits<S, T> && call_.soft_cap > T(0)) return call_.soft_cap;
+    return kHooks || call_.soft_cap > T(0) ? T(1) : T(1) / kLog2e<T>;
+  }
   /// Whether scores bend, so that their derivatives are not 1.
   bool bends() const { return TransformsLogits<S, T> || call_.soft_cap > T(0); }
 
