@@ -76,8 +76,8 @@ struct CeilingCase {
   void check(const AForm& form, Index ceiling, const M& mask, AttentionOptions options) {
     options.lse = coca::View<double, 3>(expected_lse.data(), {batch, heads, queries});
     reference::attention(expected.view(), widened(q).view(), widened(k).view(), widened(v).view(),
-                         reference::CeilingScore<AnyScore>{form.definition, ceiling}, mask,
-                         options);
+                         reference::CeilingScore<AnyScore>{AnyScore(form.definition), ceiling},
+                         mask, options);
     const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
     const double magnitude = scale * (form.coca ? coca_magnitude(longest_row(q), largest(k))
                                                 : linear_magnitude(longest_row(q), longest_row(k)));

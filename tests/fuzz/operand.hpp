@@ -90,12 +90,19 @@ class Operand {
 
   const Shape& shape() const { return shape_; }
   ElementType type() const { return type_; }
+  Index count() const { return shape_[0] * shape_[1] * shape_[2] * shape_[3]; }
   std::vector<std::byte>& memory() { return memory_; }
   std::byte* first() { return memory_.data() + offset_ * coca::element_bytes(type_); }
 
   template <class Byte>
   coca::detail::AnyTensor<Byte> view() {
     return {first(), type_, shape_, strides_};
+  }
+
+  /// Of the type that it has.
+  template <class X>
+  coca::TensorView<X> view_of() {
+    return {reinterpret_cast<X*>(first()), shape_, strides_};
   }
 
   void set(const Shape& at, double value) {
@@ -118,14 +125,13 @@ class Operand {
     });
   }
   /// Puts a strange number into some tokens.
-  void poison(Index tokens, Choices& choose) {
-    for (const Index extent : shape_) {
-      if (extent == 0) return;
-    }
+  template <std::size_t N = kStrange.size()>
+  void poison(Index tokens, Choices& choose, const std::array<double, N>& numbers = kStrange) {
+    if (count() == 0) return;
     for (Index i = 0; i < tokens; ++i) {
       Shape at;
       for (std::size_t axis = 0; axis < 4; ++axis) at[axis] = choose.integer(0, shape_[axis] - 1);
-      set(at, choose.pick(kStrange));
+      set(at, choose.pick(numbers));
     }
   }
   /// The numbers in double, those that are not ordinary as 0 if asked.

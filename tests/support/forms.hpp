@@ -47,8 +47,22 @@ using AnyScheme =
     coca::OneOf<coca::Rotary<>, coca::CocaStrict<>, coca::CocaStrict<coca::RawProjection>,
                 coca::CocaSlack<>, coca::CocaSlack<coca::RawProjection>, coca::CocaConstrained<>,
                 coca::CocaConstrained<coca::RawProjection>>;
-using AnyScore =
-    std::function<double(reference::Row, coca::Position, reference::Row, coca::Position)>;
+struct AnyScore {
+  template <class Result>
+  using Of = std::function<Result(reference::Row, coca::Position, reference::Row, coca::Position)>;
+
+  Of<double> score;
+  Of<reference::ScoreGradient> gradient;
+
+  template <class Score>
+  explicit AnyScore(const Score& definition)
+      : score(definition),
+        gradient([definition](reference::Row q, coca::Position m, reference::Row k,
+                              coca::Position n) { return definition.gradient(q, m, k, n); }) {}
+  double operator()(reference::Row q, coca::Position m, reference::Row k, coca::Position n) const {
+    return score(q, m, k, n);
+  }
+};
 
 /// Calls visit(form) for all of them, in two types: Dot, whose rows the kernel uses where they are,
 /// and AnyScheme.
