@@ -38,7 +38,7 @@ TEST_CASE("a page whose bytes cannot be counted is refused", "[cache]") {
         {half, half, half}}) {
     INFO(heads << " heads of " << key_dim << " and " << value_dim);
     const CacheOptions options{.key_heads = heads, .key_dim = key_dim, .value_dim = value_dim};
-    const auto refused = Catch::Contains("a page of the cache is of [");
+    const auto refused = contains("a page of the cache is of [");
     CHECK_THROWS_WITH(PagedCache(options), refused);
     CHECK_THROWS_WITH(coca::GrowingCache(options), refused);
     CHECK_THROWS_WITH(RollingCache(options), refused);
