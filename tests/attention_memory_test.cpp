@@ -235,7 +235,7 @@ TEST_CASE("the caller may bring the work memory", "[memory]") {
     CHECK(memory[offset + bytes] == std::byte{42});
   }
   options.workspace = std::as_writable_bytes(std::span(k.storage()));
-  CHECK_THROWS_WITH(run(out), Catch::Contains("options.workspace is in the same memory as k"));
+  CHECK_THROWS_WITH(run(out), contains("options.workspace is in the same memory as k"));
   options.workspace = std::span(memory).first(1000);
   out.fill([] { return 0.0F; });
   const auto untouched = out.storage();
