@@ -274,8 +274,7 @@ TEST_CASE("work memory of gradients beyond 2^32 bytes, and beyond what can be co
   const Index most = Index{1} << 60;
   for (const auto& [batch, queries, keys, heads] :
        {std::array<Index, 4>{most, 1, 1, 1}, {1, most, 1, 1}, {1, 1, most, 1}, {1, 1, 1, most}}) {
-    CHECK_THROWS_WITH(bytes(batch, queries, keys, heads),
-                      contains("the work memory of gradients"));
+    CHECK_THROWS_WITH(bytes(batch, queries, keys, heads), contains("the work memory of gradients"));
   }
 }
 
