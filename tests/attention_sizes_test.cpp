@@ -41,7 +41,7 @@ struct FarTokens {
   TensorView<float> v() const { return {space.as<float>(), {1, kFar + kSeen, 1, kFarDim}}; }
 };
 
-/// A cache of one sequence of kFar + kSeen tokens in one page, the last of which are there.
+/// A cache of one sequence of kFar + kSeen tokens in one page, of which the first and the last are there.
 class FarCache {
  public:
   FarCache(coca::ElementType type, const Tensor<float>& t, const Tensor<float>& v)
@@ -50,8 +50,12 @@ class FarCache {
         page_(space_.as<std::byte>()) {
     sequence_.runs[0] = {&page_, 0, kFar + kSeen, 0};
     coca::detail::TokenStore store(layout_);
-    for (Index i = 0; there() && i < kSeen; ++i) {
-      store.write(t.view(), v.view(), 0, i, sequence_.place(layout_, kFar + i));
+    // The first tokens are others: a place that wraps around would be theirs.
+    for (const Index first : {kFar, Index{0}}) {
+      for (Index i = 0; there() && i < kSeen; ++i) {
+        const Index token = first == 0 ? kSeen - 1 - i : i;
+        store.write(t.view(), v.view(), 0, token, sequence_.place(layout_, first + i));
+      }
     }
   }
   bool there() const { return page_ != nullptr; }
