@@ -47,16 +47,15 @@ inline void check_cache(const CacheOptions& options, Index page_tokens) {
   check_positive("cache.key_heads", options.key_heads);
   check_positive("cache.key_dim", options.key_dim);
   check_positive("cache.value_dim", options.value_dim);
-  // Of the widest type, with values in whole panels, scales and a cache line; in double, which has no end.
+  // Of the widest type, with values in whole panels, scales and a cache line.
   const double width =
       static_cast<double>(options.key_dim) + static_cast<double>(options.value_dim);
   const double bytes = 8.0 * static_cast<double>(options.key_heads) *
                        static_cast<double>(page_tokens) * (width + 24.0);
-  if (bytes <= 0x1p62) return;
-  const std::array sizes{page_tokens, options.key_heads, options.key_dim, options.value_dim};
-  reject("a page of the cache",
-         "of " + list_text(sizes) + " = [tokens, key_heads, key_dim, value_dim]",
-         "one whose bytes can be counted");
+  require_countable("a page of the cache", bytes, [&] {
+    const std::array sizes{page_tokens, options.key_heads, options.key_dim, options.value_dim};
+    return "of " + list_text(sizes) + " = [tokens, key_heads, key_dim, value_dim]";
+  });
 }
 
 }  // namespace detail

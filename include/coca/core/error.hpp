@@ -74,6 +74,14 @@ void require_equal(std::string_view argument, Integer was, Integer expected,
   reject(argument, std::to_string(was), wanted);
 }
 
+/// Rejects `argument` if it takes more bytes than can be counted: so many, in double, which has no end.
+/// `was()` says what it was.
+template <class Was>
+void require_countable(std::string_view argument, double bytes, const Was& was) {
+  if (bytes <= 0x1p62) return;
+  reject(argument, was(), "one whose bytes can be counted");
+}
+
 }  // namespace detail
 
 }  // namespace coca::inline v0

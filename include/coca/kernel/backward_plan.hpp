@@ -185,7 +185,7 @@ class BackwardPlan {
  private:
   static constexpr double kWorthAThread = 2e6;  ///< operations, as in ForwardPlan
 
-  /// Rejects sizes for which the bytes of work memory cannot be counted. In double, which has no end.
+  /// Rejects sizes for which the bytes of work memory cannot be counted.
   template <Real T>
   static void check_sizes(const AttentionShape& shape, const BackwardWidths<T>& widths,
                           int threads) {
@@ -195,12 +195,11 @@ class BackwardPlan {
     const double tokens =
         wide(shape.queries) * wide(shape.query_heads) + wide(shape.keys) + wide(kTileKeys);
     const double sinks = wide(shape.batch) * wide(shape.query_heads) * BackwardCut::kMostBlocks;
-    if (sizeof(T) * width * tokens * threads + sizeof(double) * sinks <= 0x1p62) return;
-    reject("the work memory of gradients",
-           "that of " +
-               list_text(std::array{shape.batch, shape.queries, shape.keys, shape.query_heads}) +
-               " = [batch, queries, keys, heads of q]",
-           "one whose bytes can be counted");
+    const double bytes = sizeof(T) * width * tokens * threads + sizeof(double) * sinks;
+    require_countable("the work memory of gradients", bytes, [&] {
+      const std::array sizes{shape.batch, shape.queries, shape.keys, shape.query_heads};
+      return "that of " + list_text(sizes) + " = [batch, queries, keys, heads of q]";
+    });
   }
 
   Index items_;
