@@ -109,8 +109,27 @@ class FarTensors {
   std::array<Index, 4> strides_{200, 60, 20, 2};
 };
 
+void warn_without(const char* what) {
+  WARN("not tested, as the system refuses so much address space: " << what);
+}
+
 Tensor<float> uniform_tensor(const std::array<Index, 4>& shape, Random& random) {
   return Tensor<float>(shape).fill([&] { return random.uniform(); });
+}
+
+/// Calls check(far, q, k, v, random) for each axis with a long stride: so many far tensors, and three
+/// random ones of their shape.
+template <class Check>
+void for_each_long_axis(const char* what, Index tensors, std::uint64_t seed, const Check& check) {
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    INFO("axis " << axis);
+    const FarTensors far(tensors, axis);
+    if (!far.there()) return warn_without(what);
+    Random random(seed + axis);
+    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
+               v = uniform_tensor(far.kShape, random);
+    check(far, q, k, v, random);
+  }
 }
 
 /// A tensor without its batch axis: one entry.
@@ -121,10 +140,6 @@ coca::View<T, 3> packed(const TensorView<T>& x, std::size_t entry = 0) {
           {x.strides[1], x.strides[2], x.strides[3]}};
 }
 
-void warn_without(const char* what) {
-  WARN("not tested, as the system refuses so much address space: " << what);
-}
-
 }  // namespace
 
 TEST_CASE("keys beyond 2^31", "[attention]") {
@@ -133,8 +148,8 @@ TEST_CASE("keys beyond 2^31", "[attention]") {
   if (!tokens.there()) return warn_without("keys");
   const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
   for (const Index queries : {2, 9}) {  // few rows, and packed ones
-    Tensor<float> q({1, queries, 1, kFarDim}), out({1, queries, 1, kFarDim}), expected(out);
-    q.fill([&] { return random.uniform(); });
+    const auto q = uniform_tensor({1, queries, 1, kFarDim}, random);
+    Tensor<float> out(q.view().shape), expected(out);
     coca::attention(expected.view(), q.view(), tokens.near_t.view(), tokens.near_v.view(), scheme,
                     coca::SlidingWindow(200, 0), {.first_key = kFar});
     coca::attention(out.view(), q.view(), tokens.t(), tokens.v(), scheme,
@@ -148,8 +163,8 @@ TEST_CASE("a packed sequence beyond token 2^31", "[attention]") {
   const FarTokens tokens(random);
   if (!tokens.there()) return warn_without("packed tokens");
   const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
-  Tensor<float> q({1, 9, 1, kFarDim}), out({1, 9, 1, kFarDim}), expected(out);
-  q.fill([&] { return random.uniform(); });
+  const auto q = uniform_tensor({1, 9, 1, kFarDim}, random);
+  Tensor<float> out(q.view().shape), expected(out);
   // The first sequence has keys alone.
   const std::array<std::int64_t, 3> query_starts{0, 0, 9}, key_starts{0, kFar, kFar + kSeen};
   coca::packed_attention(packed(out.view()), packed(q.view()), packed(tokens.t()),
@@ -183,28 +198,20 @@ TEST_CASE("tokens of a cache beyond 2^31", "[decode]") {
 }
 
 TEST_CASE("strides beyond 2^31, of either sign, in every axis and tensor", "[attention]") {
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    const FarTensors far(4, axis);
-    if (!far.there()) return warn_without("strides");
-    Random random(33 + axis);
-    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
-               v = uniform_tensor(far.kShape, random);
+  const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
+                        Random&) {
     Tensor<float> expected(far.kShape);
     coca::attention(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), coca::Dot{},
                     coca::Causal{});
     coca::attention(expected.view(), q.view(), k.view(), v.view(), coca::Dot{}, coca::Causal{});
-    INFO("axis " << axis);
     CHECK(far.apart(3, expected) == 0);
-  }
+  };
+  for_each_long_axis("strides", 4, 33, check);
 }
 
 TEST_CASE("strides beyond 2^31 of queries, results and tokens of a cache", "[decode]") {
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    const FarTensors far(6, axis);
-    if (!far.there()) return warn_without("strides of decode");
-    Random random(36 + axis);
-    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
-               v = uniform_tensor(far.kShape, random);
+  const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
+                        Random&) {
     Tensor<float> expected(far.kShape), k_back(far.kShape), v_back(far.kShape);
     const auto decode = [&](const auto& to, const auto& queries, const auto& keys,
                             const auto& values, const auto& keys_back, const auto& values_back) {
@@ -218,20 +225,17 @@ TEST_CASE("strides beyond 2^31 of queries, results and tokens of a cache", "[dec
     };
     decode(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), far(4), far(5));
     decode(expected.view(), q.view(), k.view(), v.view(), k_back.view(), v_back.view());
-    INFO("axis " << axis);
     CHECK(far.apart(3, expected) == 0);
     CHECK(far.apart(4, k) == 0);
     CHECK(far.apart(5, v) == 0);
-  }
+  };
+  for_each_long_axis("strides of decode", 6, 36, check);
 }
 
 TEST_CASE("strides beyond 2^31 of gradients and what they are of", "[backward]") {
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    const FarTensors far(8, axis);
-    if (!far.there()) return warn_without("strides of gradients");
-    Random random(39 + axis);
-    const auto x = [&] { return uniform_tensor(far.kShape, random); };
-    const auto q = x(), k = x(), v = x(), out = x(), dout = x();
+  const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
+                        Random& random) {
+    const auto out = uniform_tensor(far.kShape, random), dout = uniform_tensor(far.kShape, random);
     Tensor<float> dq(far.kShape), dk(far.kShape), dv(far.kShape);
     const std::vector<float> zeros(2 * 2 * 3);
     const coca::View<const float, 3> lse(zeros.data(), {2, 2, 3});
@@ -240,11 +244,11 @@ TEST_CASE("strides beyond 2^31 of gradients and what they are of", "[backward]")
                              coca::Dot{}, coca::Causal{});
     coca::attention_backward(dq.view(), dk.view(), dv.view(), dout.view(), q.view(), k.view(),
                              v.view(), out.view(), lse, coca::Dot{}, coca::Causal{});
-    INFO("axis " << axis);
     CHECK(far.apart(0, dq) == 0);
     CHECK(far.apart(1, dk) == 0);
     CHECK(far.apart(2, dv) == 0);
-  }
+  };
+  for_each_long_axis("strides of gradients", 8, 39, check);
 }
 
 TEST_CASE("work memory of a call of 2^62 rows is that of a small one", "[attention]") {

@@ -53,6 +53,7 @@ void ask_for_a_key(const std::vector<Model>& models, const Reading& reading,
   std::mt19937_64 engine(seed);
   const Text text = Passkey(prose, static_cast<std::size_t>(length), {kDepth}, engine).text;
   const auto question = std::span<const Byte>(text).first(text.size() - Passkey::symbols);
+  // Its end is shown without the space that it begins with.
   std::printf("\n%ld bytes that end with \"%s\"; it was told %ld bytes before: %s\n",
               static_cast<long>(length),
               printable(question.last(Passkey::question.size() - 1)).c_str(),

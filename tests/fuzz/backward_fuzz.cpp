@@ -277,11 +277,9 @@ struct BackwardCall : Call {
                          change = dout.wide(false);
     const double scores = magnitude(form, q, k);
     const double added = options.soft_cap + 4.0;
-    const double scale =
-        std::fabs(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(dim))));
     test::Slopes by = test::slopes(form.coca, test::largest(q), test::largest(k));
-    by.by_query *= scale;
-    by.by_key *= scale;
+    by.by_query *= scale();
+    by.by_key *= scale();
     const double out_unit =
         with_type(out.type(), []<class X>(X) { return test::storage_unit<X>(); });
     const double lse_unit = wide_lse ? test::kUnit<T> : test::kUnit<float>;

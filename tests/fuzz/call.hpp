@@ -251,13 +251,16 @@ struct Call {
     return true;
   }
 
+  /// The magnitude of the scale.
+  double scale() const {
+    return std::fabs(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(dim))));
+  }
   /// The largest sum of the magnitudes of a score's terms, scaled.
   template <class Form>
   double magnitude(const Form& form, const Tensor<double>& q, const Tensor<double>& k) const {
-    const double scale =
-        std::fabs(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(dim))));
-    return scale * (form.coca ? test::coca_magnitude(test::longest_row(q), test::largest(k))
-                              : test::linear_magnitude(test::longest_row(q), test::longest_row(k)));
+    return scale() * (form.coca
+                          ? test::coca_magnitude(test::longest_row(q), test::largest(k))
+                          : test::linear_magnitude(test::longest_row(q), test::longest_row(k)));
   }
 
  private:
