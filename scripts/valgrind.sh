@@ -24,8 +24,9 @@ run() {
   local start=$SECONDS program=$1 folder
   shift
   folder=$(mktemp -d -p "$work")
+  set -- "${@//FOLDER/$folder}"
   valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,possible --error-exitcode=99 \
-    "build/release/examples/$program" "${@//FOLDER/$folder}" >"$folder/log" || { cat "$folder/log" && exit 1; }
+    "build/release/examples/$program" "$@" >"$folder/log" || { cat "$folder/log" && exit 1; }
   printf '%s %s %s: clean, %d s\n' "$program" "${COCA_TARGET:-}" "${*##*/}" $((SECONDS - start))
 }
 export -f run

@@ -258,6 +258,19 @@ TEST_CASE("work memory of a call of 2^62 rows is that of a small one", "[attenti
   };
   const Index many = Index{1} << 20;
   CHECK(bytes(many, 4 * many, many) == bytes(64, 1 << 16, 64));
+  CHECK_THROWS_WITH(bytes(many, 8 * many, many), contains("at most 2^62 rows"));
+}
+
+TEST_CASE("a head_dim whose work memory cannot be counted", "[attention]") {
+  const auto bytes = [](Index dim, Index value_dim) {
+    const TensorView<const float> q(nullptr, {1, 9, 1, dim}, {0, 0, 0, 0}),
+        v(nullptr, {1, 9, 1, value_dim}, {0, 0, 0, 0});
+    return coca::workspace_bytes(q, q, v, coca::Dot{});
+  };
+  const Index most = Index{1} << 40;
+  CHECK(bytes(most, most) > static_cast<std::size_t>(most) * 128 * sizeof(float));
+  CHECK_THROWS_WITH(bytes(most + 1, 1), contains("q.shape[3] (head_dim)"));
+  CHECK_THROWS_WITH(bytes(1, Index{1} << 62), contains("v.shape[3] (head_dim)"));
 }
 
 TEST_CASE("work memory of decoding 2^60 rows is that of decoding some", "[decode]") {
@@ -304,15 +317,15 @@ TEST_CASE("a mask's place beyond 2^31", "[mask]") {
   CHECK(mask.classify(tile(kFar + 4)) == coca::Coverage::empty);
 }
 
-TEST_CASE("rounding grows with the blocks of keys, not with the keys", "[attention]") {
+TEST_CASE("rounding hardly grows with the keys", "[attention]") {
   // Equal terms round the same way each time, so that a plain sum of so many is off by 1e-3.
   constexpr Index keys = 1 << 17, width = 20;
   const float number = 0.1F, zero = 0.0F;
   const TensorView<const float> k(&zero, {1, keys, 1, kFarDim}, {0, 0, 0, 0});
   const TensorView<const float> v(&number, {1, keys, 1, width}, {0, 0, 0, 0});
   // Higham 2002, section 4.2: n terms are off by at most n - 1 roundings, whatever they are.
-  constexpr Index block = coca::detail::kTileKeys;
-  constexpr double bound = static_cast<double>(block + keys / block) * 0x1p-24;
+  constexpr Index block = coca::detail::kTileKeys, blocks = coca::detail::kBlocksOfASum;
+  constexpr double bound = static_cast<double>(block + blocks + keys / block / blocks) * 0x1p-24;
   for (const Index queries : {1, 9}) {  // few rows, and packed ones
     Tensor<float> q({1, queries, 1, kFarDim}), out({1, queries, 1, width});
     q.fill([] { return 0.0; });

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 SCHEMES = ["dot", "rotary", "strict_t", "strict_x", "slack_t", "slack_x", "constrained_t", "constrained_x"]
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SEEDS = [1, 2, 3, 4]
+# The largest errors of a few seeds say little. The longest inputs are the same few, for time's sake.
+SEEDS, LONG_SEEDS, LONG = 16, 4, 1 << 15
 HEADS, DIM, QUERIES = 2, 64, 128
 # Of queries and keys: PyTorch makes keys of strict CoCA for each query.
 MOST_PAIRS = 1 << 21
@@ -75,7 +76,8 @@ def main() -> None:
         sys.exit(__doc__)
     library, length, out = Library(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
     rows = []
-    points = [(scheme, name, seed) for scheme in SCHEMES for name in TYPES for seed in SEEDS]
+    seeds = range(1, 1 + (SEEDS if length < LONG else LONG_SEEDS))
+    points = [(scheme, name, seed) for scheme in SCHEMES for name in TYPES for seed in seeds]
     for scheme, name, seed in tqdm(points, desc=f"length {length}", dynamic_ncols=True):
         q, k, v = inputs(scheme, TYPES[name], length, seed)
         expected = torch.stack([exact.attention(scheme, *head) for head in zip(q, k, v)])

@@ -29,9 +29,9 @@ Written by `scripts/accuracy.sh` from its measurements; do not edit.
 How far results are from exact ones, and beside them those of PyTorch's `scaled_dot_product_attention` on the same
 inputs. Target: the error is never more than {most:g} times PyTorch's.
 
-- Inputs: normal numbers, rounded to the type; for t, what relu leaves of them. {heads} heads of head_dim {dim}, {seeds}
-  seeds. Every query sees all keys; the last {queries} of as many queries as there are keys are computed, fewer from 32K
-  on.
+- Inputs: normal numbers, rounded to the type; for t, what relu leaves of them. {heads} heads of head_dim {dim}, and as many
+  seeds as the tables say. Every query sees all keys; the last {queries} of as many queries as there are keys are
+  computed, fewer from 32K on.
 - Exact: the definition in double, from the rounded inputs ([exact.py](../bench/accuracy/exact.py)).
 - Error: |out - exact| over the largest |exact| of the head. *Root mean square*: over all elements of all heads and seeds.
   *Largest*: the mean over heads and seeds of the largest of each. One rounding of the result to its type is at most
@@ -67,6 +67,10 @@ def main() -> None:
         }
         for scheme in SCHEMES for name in TYPES for length in lengths
     }  # fmt: skip
+
+    def seeds(length: int) -> int:
+        return len({row["seed"] for row in rows if row["length"] == length})
+
     summary = Section("")
     parts = []
     for kind, title in enumerate(["Root mean square", "Largest"]):
@@ -78,7 +82,7 @@ def main() -> None:
             return f"{ours:.1e} / {theirs:.1e}" + (" **missed**" if ratio[point] > MOST else "")
 
         part.add(table(
-            ["scheme", "type", *map(length_text, lengths)],
+            ["scheme", "type", *(f"{length_text(length)} ({seeds(length)} seeds)" for length in lengths)],
             ([SCHEMES[scheme], TYPES[name], *(cell((scheme, name, length)) for length in lengths)]
              for name in TYPES for scheme in SCHEMES),
         ))  # fmt: skip
@@ -105,7 +109,7 @@ def main() -> None:
         axes[0].legend(fontsize=8)
 
     about = files[0]
-    introduction = INTRODUCTION.format(most=MOST, seeds=len({row["seed"] for row in rows}), **about)
+    introduction = INTRODUCTION.format(most=MOST, **about)
     verdicts = table(
         ["target", "measured (points that meet it; the worst)", ""],
         ([v.target, v.measured, "met" if v.met else "**missed**"] for v in summary.verdicts),

@@ -54,8 +54,9 @@ std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& sh
                             Index score_dim, Index key_dim, const D& device) {
   const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, key_dim);
   const int threads = thread_count(device);
-  const Index rows = ForwardPlan::most_rows_per_block(sequences, shape, widths, sizeof(T), threads);
-  const ForwardPlan plan(sequences, shape, widths, sizeof(T), threads, threads);
+  const Index most = ForwardBuffers<T>::most_rows(widths);
+  const Index rows = ForwardPlan::most_rows_per_block(sequences, shape, widths, most, threads);
+  const ForwardPlan plan(sequences, shape, widths, most, threads, threads);
   return order_bytes(plan) +
          ForwardBuffers<T>::bytes(rows, widths) * static_cast<std::size_t>(threads) + kAlignment -
          1;
@@ -103,7 +104,7 @@ void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, c
 
 /// Bytes of work memory that suffice for a call with these tensors, scheme and device, and for one
 /// with fewer or shorter sequences: from options.workspace, or else from the calling thread's store.
-/// For each thread, 2.25 MiB of queries and sums, a block of 128 keys and values, 30 KiB of scores in
+/// For each thread, queries and sums of an item, a block of 128 keys and values, 30 KiB of scores in
 /// float, and some rows; in all at most 4 MiB up to a head_dim of 512, and no more for longer
 /// sequences. Only the shapes of q, k and v are looked at, whatever is behind them. Throws
 /// std::invalid_argument for shapes that do not fit together.

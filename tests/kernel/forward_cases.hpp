@@ -31,6 +31,14 @@ inline Sizes random_sizes(Random& random) {
           random.integer(1, 40)};
 }
 
+/// So many keys that sums are brought to totals on the way, once or twice.
+inline Sizes long_sizes(Random& random) {
+  constexpr Index keys_of_a_sum = coca::detail::kBlocksOfASum * coca::detail::kTileKeys;
+  constexpr std::array<Index, 5> lengths{keys_of_a_sum, keys_of_a_sum + 1, keys_of_a_sum + 700,
+                                         2 * keys_of_a_sum, 2 * keys_of_a_sum + 130};
+  return {1, random.integer(3, 6), random.pick(lengths), 1, 1, 2 * random.integer(1, 4), 3};
+}
+
 inline coca::Rope random_rope(Random& random, Index dim) {
   const auto layout =
       random.integer(0, 1) == 0 ? coca::RopeLayout::half_split : coca::RopeLayout::interleaved;
@@ -130,15 +138,19 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
 
 /// Compares random calls: `for_each` is for_each_form or for_each_any_form.
 template <class T, class ForEach>
-void compare_random(std::uint64_t first_seed, int rounds, const ForEach& for_each) {
+void compare_random(std::uint64_t first_seed, int rounds, Sizes (*sizes_of)(Random&),
+                    const ForEach& for_each) {
   for (int round = 0; round < share_of(rounds); ++round) {
     Random random(first_seed + static_cast<std::uint64_t>(round));
-    const Sizes sizes = random_sizes(random);
+    const Sizes sizes = sizes_of(random);
     const coca::Rope rope = random_rope(random, sizes.dim);
     AttentionOptions options;
     if (random.integer(0, 1) == 0) options.first_key = random.integer(-50, 1000);
-    if (random.integer(0, 1) == 0)
-      options.first_query = options.first_key + random.integer(-20, 100);
+    if (random.integer(0, 1) == 0) {
+      // Near the first key, or so far that a causal mask shows most of them.
+      const Index least = std::max<Index>(sizes.keys - 130, 0);
+      options.first_query = options.first_key + least + random.integer(-20, 100);
+    }
     for_each(rope, [&](const auto& form) {
       INFO("round " << round << ", " << form.name << ", batch " << sizes.batch << ", queries "
                     << sizes.queries << ", keys " << sizes.keys << ", key heads " << sizes.key_heads
@@ -150,13 +162,16 @@ void compare_random(std::uint64_t first_seed, int rounds, const ForEach& for_eac
 }
 /// Every scheme compiled into a kernel of its own.
 template <class T>
-void compare_all_forms(std::uint64_t first_seed, int rounds) {
-  compare_random<T>(first_seed, rounds, [](const auto&... x) { for_each_form(x...); });
+void compare_all_forms(std::uint64_t first_seed, int rounds,
+                       Sizes (*sizes_of)(Random&) = random_sizes) {
+  compare_random<T>(first_seed, rounds, sizes_of, [](const auto&... x) { for_each_form(x...); });
 }
 /// Every scheme through one kernel.
 template <class T>
-void compare_any_forms(std::uint64_t first_seed, int rounds) {
-  compare_random<T>(first_seed, rounds, [](const auto&... x) { for_each_any_form(x...); });
+void compare_any_forms(std::uint64_t first_seed, int rounds,
+                       Sizes (*sizes_of)(Random&) = random_sizes) {
+  compare_random<T>(first_seed, rounds, sizes_of,
+                    [](const auto&... x) { for_each_any_form(x...); });
 }
 
 }  // namespace test

@@ -25,7 +25,8 @@ struct Cut {
       : rows_per_block(0), workers(0) {
     const ForwardWidths widths(tile_engine<float>(coca::target()), shape, shape.query_dim,
                                shape.query_dim);
-    ForwardPlan plan(sequences, shape, widths, sizeof(float), threads, threads);
+    ForwardPlan plan(sequences, shape, widths, ForwardBuffers<float>::most_rows(widths), threads,
+                     threads);
     order.resize(static_cast<std::size_t>(plan.order_size()));
     plan.order(order.data());
     for (Index i = 0; i < plan.items(); ++i) items.push_back(plan.item(i));

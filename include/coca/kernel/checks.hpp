@@ -82,6 +82,10 @@ void check_apart(std::string_view out_name, const Out& out, std::string_view in_
   }
 }
 
+/// Tensors whose strides are 0 may be of any size. Up to these, rows and bytes of work memory can be counted.
+inline constexpr Index kMostDim = Index{1} << 40;
+inline constexpr double kMostRows = 0x1p62;
+
 /// The sizes of a call by the shapes of its inputs. `packed`: the caller's tensors have no batch
 /// axis, so texts should not speak of one.
 inline AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, const AnyInput& v,
@@ -115,8 +119,19 @@ inline AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, const A
     reject(axis("k", 2, "heads"), std::to_string(shape.key_heads),
            "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
   }
-  if (shape.query_dim == 0) reject(axis("q", 3, "head_dim"), "0", "1 or more");
-  if (shape.value_dim == 0) reject(axis("v", 3, "head_dim"), "0", "1 or more");
+  const auto dim = [&](const char* tensor, Index was) {
+    if (was >= 1 && was <= kMostDim) return;
+    reject(axis(tensor, 3, "head_dim"), std::to_string(was),
+           was < 1 ? "1 or more" : "at most 2^40");
+  };
+  dim("q", shape.query_dim);
+  dim("v", shape.value_dim);
+  const double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.queries) *
+                      static_cast<double>(shape.query_heads);
+  if (rows > kMostRows) {
+    reject("q", "of shape " + list_text(std::span(q.shape).subspan(packed ? 1 : 0)),
+           "at most 2^62 rows in all heads");
+  }
   return shape;
 }
 

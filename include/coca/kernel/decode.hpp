@@ -31,35 +31,15 @@ class DecodeParts {
   static std::size_t bytes(Index items, Index rows, const ForwardWidths& widths) {
     return static_cast<std::size_t>(items) * item_bytes(rows, widths.row());
   }
-  /// Puts the memory of an item into `buffers`.
-  void bind(TileBuffers<T>& buffers, Index item) const {
-    buffers.sums =
+  RowSums<T> of(Index item) const {
+    auto* sums =
         reinterpret_cast<T*>(memory_ + static_cast<std::size_t>(item) * item_bytes(rows_, row_));
-    buffers.maxima = buffers.sums + rows_ * row_;
-  }
-  /// Adds the sums of some rows of one item to those of another, both brought to the larger maximum.
-  void merge(const TileBuffers<T>& to, const TileBuffers<T>& from, Index rows) const {
-    for (Index row = 0; row < rows; ++row) {
-      const T old = to.maxima[row];
-      const T other = from.maxima[row];
-      const T top = other > old ? other : old;
-      if (top == kMinusInfinity<T> && !std::isnan(other)) {
-        // No maximum yet, but perhaps NaN among the sums.
-        add(to.sums + row * row_, T(1), from.sums + row * row_, T(1));
-        continue;
-      }
-      add(to.sums + row * row_, std::exp2(old - top), from.sums + row * row_,
-          std::exp2(other - top));
-      to.maxima[row] = top;
-    }
+    return {sums, sums + rows_ * row_, row_};
   }
 
  private:
   static std::size_t item_bytes(Index rows, Index row) {
     return aligned_bytes(static_cast<std::size_t>(rows * (row + 1)) * sizeof(T));
-  }
-  void add(T* to, T factor, const T* from, T from_factor) const {
-    for (Index i = 0; i < row_; ++i) to[i] = factor * to[i] + from_factor * from[i];
   }
 
   std::byte* memory_;
@@ -120,7 +100,7 @@ void decode_few(const Call& call, const D& device) {
   const auto with_buffers = [&](int worker, Index number, const auto& use) {
     Carver carver(work + static_cast<std::size_t>(worker) * sizes.worker);
     DecodeBuffers<T> buffers(carver, rows, widths);
-    parts.bind(buffers, number);
+    buffers.sums = parts.of(number);
     const DecodeItem item = plan.item(number);
     const Sequence sequence = call.sequences(item.sequence);
     DecodeOperands<Call> operands(call, engine, widths, buffers,
@@ -141,9 +121,7 @@ void decode_few(const Call& call, const D& device) {
     if (item.parts == 1 || item.part > 0) continue;
     with_buffers(0, number, [&](const DecodeItem&, DecodeBuffers<T>& buffers, auto& operands) {
       for (Index part = 1; part < item.parts; ++part) {
-        TileBuffers<T> other;
-        parts.bind(other, plan.number(item, part));
-        parts.merge(buffers, other, operands.rows());
+        buffers.sums.merge(parts.of(plan.number(item, part)), operands.rows());
       }
       operands.store();
     });

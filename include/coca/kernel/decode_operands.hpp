@@ -110,7 +110,7 @@ class DecodeOperands : public QueryRows<Call> {
 
   /// O = O + P V for some rows and the keys first .. last of the block.
   void add_values(Index row, Index rows, Index first, Index last) const {
-    T* sums = tile_.sums + row * widths_.row();
+    T* sums = tile_.sums.row(row);
     if (!cached_.finite) {
       for_each_panel(first, last, [&](Index key, Index end, const PanelPlace& at) {
         const CachedPanel values = finite_values(at);

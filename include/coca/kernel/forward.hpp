@@ -40,8 +40,8 @@ void forward(const Call& call, const D& device) {
   const TileEngine<T>& engine = tile_engine<T>(target());
   const ForwardWidths widths(engine, call.shape, call.scheme.score_dim(call.shape.query_dim),
                              call.tensors.k.shape[3]);
-  ForwardPlan plan(call.sequences, call.shape, widths, sizeof(T), thread_count(device),
-                   helper_count(device));
+  ForwardPlan plan(call.sequences, call.shape, widths, ForwardBuffers<T>::most_rows(widths),
+                   thread_count(device), helper_count(device));
   const std::size_t bytes = ForwardBuffers<T>::bytes(plan.rows_per_block(), widths);
   std::byte* memory = work_memory(
       call.options.workspace, order_bytes(plan) + bytes * static_cast<std::size_t>(plan.workers()));

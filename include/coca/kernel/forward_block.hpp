@@ -14,6 +14,10 @@
 /// The walk over the tiles of a work item.
 namespace coca::inline v0::detail {
 
+/// After so many blocks, sums join totals and begin anew: each addition rounds, and the more there are in
+/// a row the worse. Counted from the first key of the sequence, not of what an item or a mask leaves.
+inline constexpr Index kBlocksOfASum = 32;
+
 /// The work on one item. `Operands` brings queries, keys and values from where they are, block by
 /// block.
 template <class Call, class Operands>
@@ -43,11 +47,25 @@ class ForwardBlock {
       const KeyBlock block = operands_.block(number);
       const KeyBlock next = number + 1 < last ? operands_.block(number + 1) : KeyBlock{};
       visit(block, next);
+      const bool more = number + 1 < last;
+      if (more && (number + 1) % kBlocksOfASum == 0) add_to_totals();
     }
+    if (totals_begun_) buffers_.sums.merge(buffers_.totals, rows_);
   }
 
  private:
-  T* sums_of(Index row) const { return buffers_.sums + row * widths_.row(); }
+  /// Sums begin anew, but for their maxima: these only rise.
+  void add_to_totals() {
+    if (buffers_.totals.first == nullptr || !fresh_) return;
+    if (totals_begun_) {
+      buffers_.totals.merge(buffers_.sums, rows_);
+    } else {
+      buffers_.totals.assign(buffers_.sums, rows_);
+    }
+    std::fill_n(buffers_.sums.first, rows_ * buffers_.sums.width, T(0));
+    totals_begun_ = true;
+    fresh_ = false;
+  }
 
   void visit(const KeyBlock& block, const KeyBlock& next) {
     bool loaded = false;
@@ -60,6 +78,7 @@ class ForwardBlock {
       if (coverage == Coverage::empty) continue;
       if (!loaded) operands_.load_keys(block, next);
       loaded = true;
+      fresh_ = true;
       // Each tile asks for its share of the next block.
       for (Index i = 0; i < ahead_step && ahead < next.end; ++i, ++ahead) {
         operands_.prefetch_key(next.base + ahead);
@@ -82,7 +101,7 @@ class ForwardBlock {
         if (std::isfinite(value[i])) continue;
         for (Index r = 0; r < rows; ++r) {
           const T weight = buffers_.scores[r * kTileKeys + key];
-          T& sum = sums_of(row + r)[i];
+          T& sum = buffers_.sums.row(row + r)[i];
           if (weight != T(0)) sum += weight * value[i];
         }
       }
@@ -111,8 +130,8 @@ class ForwardBlock {
   /// Softmax and values, for rows whose scores of some keys of the block are ready.
   void finish_rows(Index row, Index rows, const KeyBlock& block, const KeyRange& keys) {
     const auto [from, to] = scores_.whole_vectors(keys);
-    engine_.softmax(buffers_.scores + from, rows, to - from, buffers_.maxima + row, sums_of(row),
-                    widths_.sums);
+    engine_.softmax(buffers_.scores + from, rows, to - from, buffers_.sums.maxima + row,
+                    buffers_.sums.row(row), widths_.sums);
     // Before the weights may be rounded in their place.
     if (!operands_.values_finite()) add_non_finite(row, rows, block, keys.first, keys.last);
     operands_.add_values(row, rows, keys.first, keys.last);
@@ -125,6 +144,8 @@ class ForwardBlock {
   Operands& operands_;
   TileScores<Call, Operands, kTileKeys> scores_;
   Index rows_;
+  bool fresh_ = false;         ///< whether a block was visited since sums began
+  bool totals_begun_ = false;  ///< whether there are totals
 };
 
 }  // namespace coca::inline v0::detail

@@ -95,7 +95,7 @@ class ForwardOperands : public QueryRows<Call> {
 
   /// O = O + P V for some rows and the loaded keys first .. last.
   void add_values(Index row, Index rows, Index first, Index last) const {
-    T* sums = buffers_.sums + row * widths_.row();
+    T* sums = buffers_.sums.row(row);
     const T* weights = buffers_.scores + first;
     if (few_rows_) {
       engine_.few_values(weights, value_rows_.data() + first, sums, rows, last - first,

@@ -27,9 +27,11 @@ struct ForwardBuffers : TileBuffers<T> {
   T* sines;
 
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : TileBuffers<T>(carver.take<T>(rows * widths.score), carver.take<T>(rows * widths.row()),
-                       carver.take<T>(rows), carver.take<T>(kTileRows * kTileKeys),
-                       carver.take<T>(widths.token)),
+      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
+                       .sums = take_sums(carver, rows, widths),
+                       .totals = take_sums(carver, rows, widths),
+                       .scores = carver.take<T>(kTileRows * kTileKeys),
+                       .scratch = carver.take<T>(widths.token)},
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),
@@ -42,26 +44,42 @@ struct ForwardBuffers : TileBuffers<T> {
     ForwardBuffers(measure, rows, widths);
     return measure.bytes();
   }
+
+  /// As many rows as 4 MiB have room for, whole tiles: what is in use of them at a time, queries and
+  /// sums, then stays near. At least two tiles, or a load of keys is hardly shared.
+  static Index most_rows(const ForwardWidths& widths) {
+    constexpr Index most_bytes = Index{4} << 20;
+    constexpr auto rounded_up = static_cast<Index>(6 * kAlignment);  // five pieces, and the block
+    const Index row_bytes = (widths.score + 2 * widths.row() + 2) * static_cast<Index>(sizeof(T));
+    const Index room = most_bytes - static_cast<Index>(bytes(0, widths)) - rounded_up;
+    return std::max<Index>(room / row_bytes / kTileRows, 2) * kTileRows;
+  }
+
+ private:
+  static RowSums<T> take_sums(Carver& carver, Index rows, const ForwardWidths& widths) {
+    return {carver.take<T>(rows * widths.row()), carver.take<T>(rows), widths.row()};
+  }
 };
 
 /// How a call is cut into work items. A row's result does not depend on its item, so the cut may
 /// depend on the number of threads.
 class ForwardPlan {
  public:
-  /// Cut for a device of so many threads, of which as many may help.
+  /// Cut for a device of so many threads, of which as many may help. `most_rows` is what a worker has
+  /// room for.
   ForwardPlan(const Sequences& sequences, const AttentionShape& shape, const ForwardWidths& widths,
-              std::size_t real_bytes, int threads, int helpers)
+              Index most_rows, int threads, int helpers)
       : sequences_(sequences), key_heads_(shape.key_heads) {
     if (key_heads_ == 0) return;
     group_ = shape.query_heads / key_heads_;
     const Index total_rows = key_heads_ * sum([&](Index s) { return rows(s); });
-    const Index most = most_rows(widths, real_bytes, total_rows, 1);
+    const Index most = rows_for(1, total_rows, most_rows);
     cut(most);
     // Workers want several items each, and as many as the others: some counts divide better.
     double least_waste = std::numeric_limits<double>::infinity();
     Index best = most;
     const auto try_items = [&](Index each) {
-      const Index rows = most_rows(widths, real_bytes, total_rows, each * threads);
+      const Index rows = rows_for(each * threads, total_rows, most_rows);
       cut(rows);
       const Index turns = (items() + threads - 1) / threads;
       const double waste = static_cast<double>(turns * threads) / static_cast<double>(items());
@@ -93,12 +111,11 @@ class ForwardPlan {
   /// No fewer than the rows_per_block of a call of these sizes, or of smaller ones, on a device of
   /// so many threads.
   static Index most_rows_per_block(const Sequences& sequences, const AttentionShape& shape,
-                                   const ForwardWidths& widths, std::size_t real_bytes,
-                                   int threads) {
-    ForwardPlan plan(sequences, shape, widths, real_bytes, 1, 1);
+                                   const ForwardWidths& widths, Index most_rows, int threads) {
+    ForwardPlan plan(sequences, shape, widths, most_rows, 1, 1);
     if (shape.key_heads == 0) return 1;
     const Index total_rows = plan.key_heads_ * plan.sum([&](Index s) { return plan.rows(s); });
-    return plan.most_rows(widths, real_bytes, total_rows, threads > 1 ? kFewestItems * threads : 1);
+    return plan.rows_for(threads > 1 ? kFewestItems * threads : 1, total_rows, most_rows);
   }
 
   /// How many numbers `order` needs.
@@ -130,8 +147,6 @@ class ForwardPlan {
   }
 
  private:
-  /// Many rows share the work of loading a block of keys; two megabytes of them stay near.
-  static constexpr Index kBlockBytes = Index{9} << 18;
   /// Below this many operations, a thread takes longer to wake than to work.
   static constexpr double kWorthAThread = 2e6;
   static constexpr Index kFewestItems = 4;  ///< a worker
@@ -147,17 +162,12 @@ class ForwardPlan {
     return total;
   }
 
-  /// Rows for a block if there shall be so many items: whole tiles, at least two of them, or a load
-  /// of keys is hardly shared, and at most what stays near. Rises with total_rows.
-  Index most_rows(const ForwardWidths& widths, std::size_t real_bytes, Index total_rows,
-                  Index items) const {
-    const auto whole_tiles = [](Index rows) {
-      return std::max<Index>((rows + kTileRows - 1) / kTileRows, 2) * kTileRows;
-    };
-    const Index row_bytes = (widths.score + widths.sums) * static_cast<Index>(real_bytes);
+  /// Rows for a block if there shall be so many items: whole tiles, at least two of them. Rises with
+  /// total_rows.
+  Index rows_for(Index items, Index total_rows, Index most_rows) const {
     const Index longest = sequences_.alike() ? rows(0) : total_rows / key_heads_;
-    return std::min({std::max<Index>(longest, 1), whole_tiles(kBlockBytes / row_bytes),
-                     whole_tiles(total_rows / items)});
+    const Index tiles = std::max<Index>((total_rows / items + kTileRows - 1) / kTileRows, 2);
+    return std::min({std::max<Index>(longest, 1), most_rows, tiles * kTileRows});
   }
   void cut(Index rows) {
     rows_per_block_ = rows;

@@ -10,6 +10,7 @@
 #include "coca/core/scalar.hpp"
 #include "coca/core/workspace.hpp"
 #include "coca/kernel/load.hpp"
+#include "coca/kernel/row_sums.hpp"
 #include "coca/kernel/sequences.hpp"
 #include "coca/kernel/softmax.hpp"
 #include "coca/kernel/tile_engine.hpp"
@@ -48,14 +49,10 @@ struct ForwardWidths {
 template <Real T>
 struct TileBuffers {
   T* queries = nullptr;  ///< rows x score
-  T* sums = nullptr;     ///< rows x (sums + vector)
-  T* maxima = nullptr;   ///< rows
+  RowSums<T> sums;       ///< rows x (sums + vector)
+  RowSums<T> totals;     ///< as many, over keys further back; null where sums stay few
   T* scores = nullptr;   ///< kTileRows x kTileKeys
   T* scratch = nullptr;  ///< one token
-
-  TileBuffers() = default;
-  TileBuffers(T* q, T* o, T* tops, T* tile, T* token)
-      : queries(q), sums(o), maxima(tops), scores(tile), scratch(token) {}
 };
 
 /// The rows of one work item: those of one sequence and key head from begin to end, where row r is
@@ -140,23 +137,22 @@ class QueryRows {
             }
           });
         });
-    std::fill_n(tile_.sums, rows_ * widths_.row(), T(0));
-    std::fill_n(tile_.maxima, rows_, kMinusInfinity<T>);
+    tile_.sums.clear(rows_);
   }
 
   /// Adds the sinks: each is a weight of 2^0 without a value, at a maximum of its own logit.
   void add_sinks() const {
     for_each_row([&](Index row, Index, Index head) {
       const T sink = sink_of(head) * kLog2e<T>;
-      tile_.maxima[row] = sink;
-      if (sink != kMinusInfinity<T>) tile_.sums[row * widths_.row() + widths_.sums] = T(1);
+      tile_.sums.maxima[row] = sink;
+      if (sink != kMinusInfinity<T>) tile_.sums.row(row)[widths_.sums] = T(1);
     });
   }
 
   /// out = O / sum and lse = max + log(sum), for all rows.
   void store() const {
     for_each_row([&](Index row, Index query, Index head) {
-      const T* sums = tile_.sums + row * widths_.row();
+      const T* sums = tile_.sums.row(row);
       const T sum = sum_of_lanes(sums + widths_.sums);
       const TokenRows<std::byte> out(call_.tensors.out, sequence_.batch, head);
       const Index place = sequence_.first_query + query;
@@ -168,7 +164,7 @@ class QueryRows {
             if constexpr (requires { lse(Index{}, Index{}, Index{}); }) {
               auto& to = lse(sequence_.batch, head, place);
               to = static_cast<std::remove_reference_t<decltype(to)>>(
-                  log_sum_exp(tile_.maxima[row], sum));
+                  log_sum_exp(tile_.sums.maxima[row], sum));
             }
           },
           call_.options.lse);
