@@ -68,7 +68,8 @@ class Site:
         text = HEADING.sub(
             lambda m: f"{m[0]} {{#{page.label('' if len(m[1]) == 1 else page.slug(m[2]))}}}", text)
         text = LINK.sub(
-            lambda m: m[0] if m[3].startswith("http") else self.link(page, *m.groups()), text)
+            lambda m: m[0] if m[3].startswith("http") else self.link(page, m[1], " ".join(m[2].split()), m[3]),
+            text)
         # Formulas, but not in code.
         pieces = re.split(r"(`[^`]+`)", text)
         for i in range(0, len(pieces), 2):
@@ -87,7 +88,9 @@ class Site:
             if i % 2 == 0:
                 pieces[i] = self.convert_prose(page, piece)
             elif piece.startswith("<!--"):
+                # Nor its line: Doxygen knows no table behind two empty ones.
                 pieces[i] = ""
+                pieces[i + 1] = pieces[i + 1].removeprefix("\n\n").removeprefix("\n")
         return "".join(pieces)
 
 
