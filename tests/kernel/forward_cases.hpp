@@ -22,6 +22,15 @@ struct Sizes {
   Index pairs() const { return batch * queries * keys * key_heads * group; }
 };
 
+/// The reference takes its time for each pair of tokens: long sequences have few heads.
+inline Sizes with_few_pairs(Sizes sizes) {
+  constexpr Index most_pairs = 130 * 130;
+  for (Index* count : {&sizes.batch, &sizes.group, &sizes.key_heads}) {
+    while (*count > 1 && sizes.pairs() > most_pairs) --*count;
+  }
+  return sizes;
+}
+
 inline Sizes random_sizes(Random& random) {
   constexpr std::array<Index, 9> lengths{0, 1, 2, 17, 33, 63, 64, 65, 130};
   Sizes sizes{random.integer(1, 2),
@@ -31,12 +40,7 @@ inline Sizes random_sizes(Random& random) {
               random.integer(1, kEmulated ? 2 : 4),
               2 * random.integer(1, 20),
               random.integer(1, 40)};
-  // The reference takes its time for each pair of tokens: long sequences have few heads.
-  constexpr Index most_pairs = 130 * 130;
-  for (Index* count : {&sizes.batch, &sizes.group, &sizes.key_heads}) {
-    while (*count > 1 && sizes.pairs() > most_pairs) --*count;
-  }
-  return sizes;
+  return with_few_pairs(sizes);
 }
 
 /// So many keys that sums are brought to totals on the way, once or twice.
