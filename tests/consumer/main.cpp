@@ -3,8 +3,13 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(COCA_EXPECTED_VERSION)
+// A flag that got lost on the way would go unnoticed: all of it works either way.
 static_assert(std::string_view(COCA_VERSION_STRING) == COCA_EXPECTED_VERSION);
+static_assert((__cplusplus > 202002L ? 23 : 20) == COCA_EXPECTED_STANDARD);
+#if defined(__cpp_exceptions)
+static_assert(COCA_EXPECTED_EXCEPTIONS == 1);
+#else
+static_assert(COCA_EXPECTED_EXCEPTIONS == 0);
 #endif
 
 namespace {

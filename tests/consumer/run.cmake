@@ -1,4 +1,8 @@
-# Builds and runs the consumer in WORK, with the library by WAY, which is one of those below.
+cmake_minimum_required(VERSION 3.22)
+
+# Builds and runs the consumer in WORK, with the library by WAY, which is one of those below; of the C++
+# STANDARD, with EXCEPTIONS (1) or without (0). Archives and what is installed come from the folder
+# PACKAGES, which the way of that name fills.
 function(run)
   execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${WORK}
     RESULT_VARIABLE failed OUTPUT_VARIABLE text ERROR_VARIABLE text)
@@ -20,16 +24,11 @@ if(NOT EXCEPTIONS)
   set(flags -fno-exceptions)
 endif()
 
-# The library, configured in WORK/library, to be packed or installed.
-function(configure_library)
-  run(${CMAKE_COMMAND} -S ${SOURCE} -B library ${options} -D COCA_BUILD_TESTS=OFF
-    -D COCA_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${WORK}/prefix)
-endfunction()
-
 # The consumer as a project of CMake, with further options.
 function(build_project)
   run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B build ${options} ${ARGN}
-    -D COCA_VERSION=${VERSION} -D CMAKE_CXX_STANDARD=${STANDARD} -D CMAKE_CXX_FLAGS=${flags})
+    -D COCA_VERSION=${VERSION} -D COCA_STANDARD=${STANDARD} -D COCA_EXCEPTIONS=${EXCEPTIONS}
+    -D CMAKE_CXX_STANDARD=${STANDARD} -D CMAKE_CXX_FLAGS=${flags})
   run(${CMAKE_COMMAND} --build build)
   run(${WORK}/build/consumer)
 endfunction()
@@ -38,30 +37,59 @@ endfunction()
 string(REPLACE 23 2b language -std=c++${STANDARD})
 function(build_by_hand)
   run(${COMPILER} ${language} ${flags} "-DCOCA_EXPECTED_VERSION=\"${VERSION}\""
+    -DCOCA_EXPECTED_STANDARD=${STANDARD} -DCOCA_EXPECTED_EXCEPTIONS=${EXCEPTIONS}
     ${SOURCE}/tests/consumer/main.cpp ${ARGN} -o consumer)
   run(${WORK}/consumer)
 endfunction()
 
-if(WAY STREQUAL add_subdirectory)
+if(WAY STREQUAL packages)
+  run(${CMAKE_COMMAND} -S ${SOURCE} -B library ${options} -D COCA_BUILD_TESTS=OFF
+    -D COCA_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${WORK}/prefix)
+  run(${CMAKE_COMMAND} --install library)
+  run(${CPACK} --config library/CPackConfig.cmake -B .)
+  run(${CPACK} --config library/CPackSourceConfig.cmake -B .)
+
+elseif(WAY STREQUAL add_subdirectory)
   build_project(-D COCA_SOURCE=${SOURCE})
 
 elseif(WAY STREQUAL fetch_content)
   # From the archive of the source.
-  configure_library()
-  run(${CPACK} --config library/CPackSourceConfig.cmake -B .)
-  build_project(-D COCA_ARCHIVE=${WORK}/coca-${VERSION}-source.tar.gz)
+  build_project(-D COCA_ARCHIVE=${PACKAGES}/coca-${VERSION}-source.tar.gz)
 
 elseif(WAY STREQUAL find_package)
   # From the archive of what is installed, wherever it is unpacked.
-  configure_library()
-  run(${CPACK} --config library/CPackConfig.cmake -G TGZ -B .)
-  run(${CMAKE_COMMAND} -E tar xf coca-${VERSION}.tar.gz)
+  run(${CMAKE_COMMAND} -E tar xf ${PACKAGES}/coca-${VERSION}.tar.gz)
   build_project(-D CMAKE_PREFIX_PATH=${WORK}/coca-${VERSION})
 
+elseif(WAY STREQUAL debian)
+  set(package ${PACKAGES}/libcoca-dev_${VERSION}_all.deb)
+  run(${DPKG_DEB} --info ${package})
+  foreach(field IN ITEMS "Package: libcoca-dev" "Version: ${VERSION}" "Architecture: all"
+      "Section: libdevel" "Depends: libeigen3-dev (>= 3.4)")
+    string(FIND "${output}" "\n ${field}\n" position)
+    if(position LESS 0)
+      message(FATAL_ERROR "${package} is not of '${field}':\n${output}")
+    endif()
+  endforeach()
+  # Every header, and what CMake and pkg-config read; all of it where Debian has such things.
+  file(GLOB_RECURSE names RELATIVE ${SOURCE} ${SOURCE}/include/coca/*)
+  list(APPEND names share/cmake/coca/coca-config.cmake share/pkgconfig/coca.pc share/doc/coca/LICENSE)
+  run(${DPKG_DEB} --contents ${package})
+  foreach(name IN LISTS names)
+    string(FIND "${output}" " ./usr/${name}\n" position)
+    if(position LESS 0)
+      message(FATAL_ERROR "${package} lacks ${name}:\n${output}")
+    endif()
+  endforeach()
+  string(REGEX MATCH "[^\n]* \\./(usr/)?(local|lib|bin|etc|opt)[^\n]*" wrong "${output}")
+  if(wrong)
+    message(FATAL_ERROR "${package} should not have\n${wrong}")
+  endif()
+  run(${DPKG_DEB} --extract ${package} .)
+  build_project(-D CMAKE_PREFIX_PATH=${WORK}/usr)
+
 elseif(WAY STREQUAL pkg_config)
-  configure_library()
-  run(${CMAKE_COMMAND} --install library)
-  set(ENV{PKG_CONFIG_PATH} ${WORK}/prefix/share/pkgconfig:$ENV{PKG_CONFIG_PATH})
+  set(ENV{PKG_CONFIG_PATH} ${PACKAGES}/prefix/share/pkgconfig:$ENV{PKG_CONFIG_PATH})
   run(${PKG_CONFIG} --cflags --libs "coca = ${VERSION}")
   separate_arguments(arguments UNIX_COMMAND "${output}")
   build_by_hand(${arguments})

@@ -19,8 +19,12 @@ class CocaConsumer(ConanFile):
 
     def build(self):
         cmake = CMake(self)
-        version = str(self.dependencies["coca"].ref.version)
-        cmake.configure(variables={"COCA_VERSION": version}, build_script_folder="../../../tests/consumer")
+        expected = {
+            "COCA_VERSION": str(self.dependencies["coca"].ref.version),
+            "COCA_STANDARD": str(self.settings.compiler.cppstd).removeprefix("gnu"),
+            "COCA_EXCEPTIONS": "1",
+        }
+        cmake.configure(variables=expected, build_script_folder="../../../tests/consumer")
         cmake.build()
 
     def test(self):
