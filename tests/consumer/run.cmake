@@ -103,6 +103,17 @@ elseif(WAY STREQUAL single_header)
     ${COMPILER} ${language} ${flags} ${eigen})
   build_by_hand(-Iinclude ${eigen})
 
+elseif(WAY STREQUAL vcpkg)
+  # The port, by what is vcpkg's in vcpkg.cmake.
+  set(PORT coca)
+  set(CURRENT_PORT_DIR ${SOURCE}/cmake/vcpkg/coca)
+  set(CURRENT_PACKAGES_DIR ${WORK}/packages)
+  set(CURRENT_BUILDTREES_DIR ${WORK}/buildtrees)
+  include(${SOURCE}/tests/consumer/vcpkg.cmake)
+  include(${CURRENT_PORT_DIR}/portfile.cmake)
+  check_package()
+  build_project(-D CMAKE_PREFIX_PATH=${CURRENT_PACKAGES_DIR})
+
 else()
   message(FATAL_ERROR "There is no way '${WAY}'")
 endif()
