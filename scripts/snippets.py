@@ -2,17 +2,18 @@
 """The code in the documentation, taken from the text, so that it is built and run as it stands there.
 
     snippets.py source FILE...           # a program of all ```cpp blocks, each a function, to the terminal
-    snippets.py project FILE FOLDER      # the files that a tutorial has its reader write, into FOLDER
+    snippets.py cmake FILE               # its ```cmake blocks
+    snippets.py project FILE FOLDER      # the files that a tutorial has its reader write, into FOLDER, and
+                                         # what it has its reader type, as commands.sh
     snippets.py check PROGRAM FILE...    # runs either, and compares what it prints with the text; blocks
                                          # of Python need libraries of all kinds, and are compiled only
 
 A block may have a mark before it, which readers do not see:
 
-    <!-- given: CODE -->            what the block takes for granted, before it in its function
-    <!-- given, not run: CODE -->   the same, and the block is compiled only
-    <!-- file: NAME -->             the block is that file, of a tutorial
-    <!-- into: NAME -->             the block goes before the last line of that file
-    <!-- output -->                 what is printed by the code before it; of a table, its numbers are
+    <!-- given: CODE -->   what the block takes for granted, before it in its function
+    <!-- file: NAME -->    the block is that file, of a tutorial
+    <!-- into: NAME -->    the block goes before the last line of that file
+    <!-- output -->        what is printed by the code before it; of a table, its numbers are
 """
 
 import pathlib
@@ -21,7 +22,7 @@ import subprocess
 import sys
 
 PIECE = re.compile(
-    r"(?:^<!-- (?P<mark>given|given, not run|file|into|output)(?::\s(?P<argument>.*?))?\s-->\n)?"
+    r"(?:^<!-- (?P<mark>given|file|into|output)(?::\s(?P<argument>.*?))?\s-->\n)?"
     r"(?:^```(?P<language>\w*)\n(?P<code>.*?)^```$|(?<=-->\n)(?P<table>(?:^\|.*?\|\n)+))",
     re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -33,8 +34,7 @@ class Snippet:
     def __init__(self, name, piece):
         self.name = name
         self.code = piece["code"]
-        self.given = piece["argument"] if piece["mark"] in ("given", "given, not run") else ""
-        self.runs = piece["mark"] != "given, not run"
+        self.given = piece["argument"] if piece["mark"] == "given" else ""
         self.output = None
         self.table = None
 
@@ -77,8 +77,7 @@ def source(paths):
         own, function = snippet.source()
         includes += [line for line in own if line not in includes]
         functions.append(function)
-        if snippet.runs:
-            calls.append(f'  std::puts("=== {snippet.name}");\n  {snippet.name}::run();\n')
+        calls.append(f'  std::puts("=== {snippet.name}");\n  {snippet.name}::run();\n')
     return "".join(f"{line}\n" for line in includes) + "\n" + "\n".join(functions) + \
         f"\nint main() {{\n{''.join(calls)}}}\n"
 
@@ -92,6 +91,8 @@ def project(path):
         elif piece["mark"] == "into":
             head, last = files[name].rstrip("\n").rsplit("\n", 1)
             files[name] = f"{head}\n\n{piece['code']}{last}\n"
+        elif piece["language"] == "sh":
+            files["commands.sh"] = files.get("commands.sh", "") + piece["code"]
     return files
 
 
@@ -125,6 +126,8 @@ def main():
     command, *arguments = sys.argv[1:] or ["help"]
     if command == "source" and arguments:
         print(source(arguments), end="")
+    elif command == "cmake" and len(arguments) == 1:
+        print("".join(piece["code"] for piece in pieces(arguments[0]) if piece["language"] == "cmake"), end="")
     elif command == "project" and len(arguments) == 2:
         folder = pathlib.Path(arguments[1])
         folder.mkdir(parents=True, exist_ok=True)
