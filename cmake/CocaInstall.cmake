@@ -53,6 +53,7 @@ string(REGEX REPLACE "([][+.*()^$?|\\])" "\\\\\\1" coca_source "${PROJECT_SOURCE
 string(REGEX REPLACE "([][+.*()^$?|\\])" "\\\\\\1" coca_binary "${PROJECT_BINARY_DIR}")
 set(CPACK_SOURCE_IGNORE_FILES
   "^${coca_source}/build/" "^${coca_binary}/" "^${coca_source}/\\.git(/|$)"
+  "^${coca_source}/cmake/conan/test_package/build/"
   "/__pycache__/" "/CMakeUserPresets\\.json$")
 set(CPACK_VERBATIM_VARIABLES TRUE)
 include(CPack)
