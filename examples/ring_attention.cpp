@@ -213,7 +213,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
 
-  MPI_Init(&argc, &argv);
+  // Of several threads, the first calls MPI.
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   int code = 0;
   {
     const Communicator ranks(MPI_COMM_WORLD);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the site of the documentation, build/docs/html/index.html: the pages of docs/ and the reference of
-# include/coca. Fails for a public symbol without a comment, and for a link that leads nowhere.
+# include/coca. Fails for a public symbol without a comment, enumerators, macros and namespaces included, and
+# for a link that leads nowhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install_deps.sh docs
@@ -32,5 +33,6 @@ awk '/<concepts / { held = $0; next } /<\/memberdecl>/ && held { print held; hel
   if [ -f $style ]; then echo "HTML_EXTRA_STYLESHEET = $style docs/site/style.css"; fi
 } >build/docs/Doxyfile
 doxygen build/docs/Doxyfile
+python3 docs/site/check_comments.py build/docs/xml
 python3 docs/site/check_links.py build/docs/html
 echo "build/docs/html/index.html"

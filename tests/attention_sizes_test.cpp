@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "coca/extern.hpp"
 #include "support/address_space.hpp"
 #include "support/catch.hpp"
+#include "support/effort.hpp"
 #include "support/random.hpp"
 
 /// Sizes, places and offsets beyond 2^31, without the memory: tensors lie in empty address space, of
@@ -16,6 +18,7 @@
 namespace {
 
 using namespace test;
+using coca::Position;
 using coca::TensorView;
 
 constexpr Index kFar = Index{1} << 31;
@@ -72,30 +75,31 @@ class FarCache {
 
 /// Tensors of one shape, of which three axes may take turns at a long stride; the head_dim's is of
 /// moderate length.
-class FarTensors {
+template <class T>
+class FarTensorsOf {
  public:
   static constexpr std::array<Index, 4> kShape{2, 3, 2, kFarDim};
 
-  FarTensors(Index tensors, std::size_t axis)
-      : space_(static_cast<std::size_t>(tensors * kReach) * sizeof(float)) {
+  FarTensorsOf(Index tensors, std::size_t axis)
+      : space_(static_cast<std::size_t>(tensors * kReach) * sizeof(T)) {
     strides_[axis] = -kLong;
   }
-  bool there() const { return space_.as<float>() != nullptr; }
-  TensorView<float> operator()(Index tensor) const {
+  bool there() const { return space_.template as<T>() != nullptr; }
+  TensorView<T> operator()(Index tensor) const {
     // The last index of the axis lies at the beginning.
-    return {space_.as<float>() + tensor * kReach + 2 * kLong, kShape, strides_};
+    return {space_.template as<T>() + tensor * kReach + 2 * kLong, kShape, strides_};
   }
-  TensorView<float> copied(Index tensor, const Tensor<float>& from) const {
+  TensorView<T> copied(Index tensor, const Tensor<T>& from) const {
     const auto to = (*this)(tensor);
-    Tensor<float>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
+    Tensor<T>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
       to(b, n, h, i) = from.view()(b, n, h, i);
     });
     return to;
   }
   /// How many elements of a tensor are others than expected.
-  Index apart(Index tensor, const Tensor<float>& expected) const {
+  Index apart(Index tensor, const Tensor<T>& expected) const {
     Index count = 0;
-    Tensor<float>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
+    Tensor<T>::for_each(kShape, [&](Index b, Index n, Index h, Index i) {
       count += (*this)(tensor)(b, n, h, i) != expected.view()(b, n, h, i);
     });
     return count;
@@ -108,8 +112,26 @@ class FarTensors {
   AddressSpace space_;
   std::array<Index, 4> strides_{200, 60, 20, 2};
 };
+using FarTensors = FarTensorsOf<float>;
 
+/// As log-sum-exps are, [batch, heads, sequence]: the first element of each row of a tensor.
+template <class T>
+coca::View<T, 3> as_lse(const TensorView<T>& x) {
+  return {x.data, {x.shape[0], x.shape[2], x.shape[1]}, {x.strides[0], x.strides[2], x.strides[1]}};
+}
+/// As sinks are, [heads].
+coca::View<const float, 1> as_sinks(const TensorView<float>& x) {
+  return {x.data, {x.shape[2]}, {x.strides[2]}};
+}
+/// As position ids are, [batch, sequence].
+coca::View<const Position, 2> as_ids(const TensorView<Position>& x) {
+  return {x.data, {x.shape[0], x.shape[1]}, {x.strides[0], x.strides[1]}};
+}
+
+/// A machine may be told to refuse what it has no memory for; where CI is set, as .ci/run does, it is not.
 void warn_without(const char* what) {
+  const bool must_be_tested = std::getenv("CI") != nullptr && !kEmulated;
+  if (must_be_tested) FAIL("the system refuses so much address space: " << what);
   WARN("not tested, as the system refuses so much address space: " << what);
 }
 
@@ -158,6 +180,31 @@ TEST_CASE("keys beyond 2^31", "[attention]") {
   }
 }
 
+TEST_CASE("more than 2^31 keys of all heads and batch entries", "[attention]") {
+  // The same for all of them, and of each the last are seen.
+  if (kEmulated || share_of(2) < 2) return;  // so many tiles to pass by
+  constexpr Index batch = 64, heads = 80, keys = Index{1} << 19;
+  static_assert(batch * heads * keys > kFar);
+  Random random(37);
+  Tensor<float> t({1, keys, 1, kFarDim / 2}), v({1, keys, 1, kFarDim});
+  for (auto* x : {&t, &v}) x->fill([&] { return random.uniform() + 1.0; });
+  const auto of_all = [](const TensorView<float>& x, Index first) {
+    return TensorView<const float>(&x(0, first, 0, 0), {batch, keys - first, heads, x.shape[3]},
+                                   {0, x.shape[3], 0, 1});
+  };
+  const coca::CocaSlack scheme{coca::Rope({.dim = kFarDim})};
+  for (const Index queries : {2, 9}) {  // few rows, and packed ones
+    const auto q = uniform_tensor({batch, queries, heads, kFarDim}, random);
+    Tensor<float> out(q.view().shape), expected(out);
+    constexpr Index seen = keys - kSeen;
+    coca::attention(expected.view(), q.view(), of_all(t.view(), seen), of_all(v.view(), seen),
+                    scheme, coca::SlidingWindow(200, 0), {.first_key = seen});
+    coca::attention(out.view(), q.view(), of_all(t.view(), 0), of_all(v.view(), 0), scheme,
+                    coca::SlidingWindow(200, 0));
+    CHECK(out.storage() == expected.storage());
+  }
+}
+
 TEST_CASE("a packed sequence beyond token 2^31", "[attention]") {
   Random random(32);
   const FarTokens tokens(random);
@@ -199,56 +246,91 @@ TEST_CASE("tokens of a cache beyond 2^31", "[decode]") {
 
 TEST_CASE("strides beyond 2^31, of either sign, in every axis and tensor", "[attention]") {
   const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
-                        Random&) {
-    Tensor<float> expected(far.kShape);
+                        Random& random) {
+    auto sinks = uniform_tensor(far.kShape, random);
+    Tensor<float> expected(far.kShape), lse(far.kShape);
+    lse.fill([] { return 0.0; });
     coca::attention(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), coca::Dot{},
-                    coca::Causal{});
-    coca::attention(expected.view(), q.view(), k.view(), v.view(), coca::Dot{}, coca::Causal{});
+                    coca::Causal{},
+                    {.sinks = as_sinks(far.copied(5, sinks)), .lse = as_lse(far(4))});
+    coca::attention(expected.view(), q.view(), k.view(), v.view(), coca::Dot{}, coca::Causal{},
+                    {.sinks = as_sinks(sinks.view()), .lse = as_lse(lse.view())});
     CHECK(far.apart(3, expected) == 0);
+    CHECK(far.apart(4, lse) == 0);
   };
-  for_each_long_axis("strides", 4, 33, check);
+  for_each_long_axis("strides", 6, 33, check);
+}
+
+TEST_CASE("strides beyond 2^31 of position ids", "[attention]") {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    INFO("axis " << axis);
+    const FarTensorsOf<Position> far(2, axis);
+    if (!far.there()) return warn_without("position ids");
+    Random random(42 + axis);
+    Tensor<Position> query_ids(far.kShape), key_ids(far.kShape);
+    for (auto* ids : {&query_ids, &key_ids}) ids->fill([&] { return random.integer(-100, 5000); });
+    const auto q = uniform_tensor(far.kShape, random), k = uniform_tensor(far.kShape, random),
+               v = uniform_tensor(far.kShape, random);
+    const auto attended = [&](const TensorView<Position>& of_queries,
+                              const TensorView<Position>& of_keys) {
+      Tensor<float> out(far.kShape);
+      coca::attention(out.view(), q.view(), k.view(), v.view(),
+                      coca::Rotary{coca::Rope({.dim = kFarDim})}, coca::Causal{},
+                      {.query_ids = as_ids(of_queries), .key_ids = as_ids(of_keys)});
+      return out.storage();
+    };
+    CHECK(attended(far.copied(0, query_ids), far.copied(1, key_ids)) ==
+          attended(query_ids.view(), key_ids.view()));
+  }
 }
 
 TEST_CASE("strides beyond 2^31 of queries, results and tokens of a cache", "[decode]") {
   const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
-                        Random&) {
-    Tensor<float> expected(far.kShape), k_back(far.kShape), v_back(far.kShape);
-    const auto decode = [&](const auto& to, const auto& queries, const auto& keys,
-                            const auto& values, const auto& keys_back, const auto& values_back) {
+                        Random& random) {
+    auto sinks = uniform_tensor(far.kShape, random);
+    Tensor<float> expected(far.kShape), lse(far.kShape), k_back(far.kShape), v_back(far.kShape);
+    lse.fill([] { return 0.0; });
+    const auto decode = [&](const auto& to, const auto& to_lse, const auto& queries,
+                            const auto& keys, const auto& values, const auto& sink_logits,
+                            const auto& keys_back, const auto& values_back) {
       coca::PagedCache cache({.key_heads = 2, .key_dim = kFarDim, .value_dim = kFarDim});
       const std::array ids{cache.add(), cache.add()};
       cache.append(ids, keys, values);
-      coca::decode(to, queries, cache, ids, coca::Dot{});
+      coca::decode(to, queries, cache, ids, coca::Dot{}, coca::Causal{},
+                   {.sinks = as_sinks(sink_logits), .lse = as_lse(to_lse)});
       for (std::size_t i = 0; i < 2; ++i) {
         cache.read(ids[i], packed(keys_back, i), packed(values_back, i));
       }
     };
-    decode(far(3), far.copied(0, q), far.copied(1, k), far.copied(2, v), far(4), far(5));
-    decode(expected.view(), q.view(), k.view(), v.view(), k_back.view(), v_back.view());
+    decode(far(3), far(6), far.copied(0, q), far.copied(1, k), far.copied(2, v),
+           far.copied(7, sinks), far(4), far(5));
+    decode(expected.view(), lse.view(), q.view(), k.view(), v.view(), sinks.view(), k_back.view(),
+           v_back.view());
     CHECK(far.apart(3, expected) == 0);
     CHECK(far.apart(4, k) == 0);
     CHECK(far.apart(5, v) == 0);
+    CHECK(far.apart(6, lse) == 0);
   };
-  for_each_long_axis("strides of decode", 6, 36, check);
+  for_each_long_axis("strides of decode", 8, 36, check);
 }
 
 TEST_CASE("strides beyond 2^31 of gradients and what they are of", "[backward]") {
   const auto check = [](const FarTensors& far, const auto& q, const auto& k, const auto& v,
                         Random& random) {
-    const auto out = uniform_tensor(far.kShape, random), dout = uniform_tensor(far.kShape, random);
+    const auto out = uniform_tensor(far.kShape, random), dout = uniform_tensor(far.kShape, random),
+               lse = uniform_tensor(far.kShape, random);
     Tensor<float> dq(far.kShape), dk(far.kShape), dv(far.kShape);
-    const std::vector<float> zeros(2 * 2 * 3);
-    const coca::View<const float, 3> lse(zeros.data(), {2, 2, 3});
     coca::attention_backward(far(0), far(1), far(2), far.copied(3, dout), far.copied(4, q),
-                             far.copied(5, k), far.copied(6, v), far.copied(7, out), lse,
-                             coca::Dot{}, coca::Causal{});
+                             far.copied(5, k), far.copied(6, v), far.copied(7, out),
+                             coca::View<const float, 3>(as_lse(far.copied(8, lse))), coca::Dot{},
+                             coca::Causal{});
     coca::attention_backward(dq.view(), dk.view(), dv.view(), dout.view(), q.view(), k.view(),
-                             v.view(), out.view(), lse, coca::Dot{}, coca::Causal{});
+                             v.view(), out.view(), as_lse(lse.view()), coca::Dot{}, coca::Causal{});
     CHECK(far.apart(0, dq) == 0);
     CHECK(far.apart(1, dk) == 0);
     CHECK(far.apart(2, dv) == 0);
   };
-  for_each_long_axis("strides of gradients", 8, 39, check);
+  for_each_long_axis("strides of gradients", 9, 39, check);
 }
 
 TEST_CASE("work memory of a call of 2^62 rows is that of a small one", "[attention]") {

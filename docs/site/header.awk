@@ -52,9 +52,10 @@ class_base { sub(/^namespace coca::detail/, "namespace coca") }
   gsub(/et al\. /, "et al.\\ ")
 }
 
-# A macro without a comment is not public.
+# Macros for the library itself are not public. Any other without a comment is an error, of which Doxygen
+# tells.
 macro_goes_on { macro_goes_on = /\\$/; next }
-/^#define/ && comment == "" { macro_goes_on = /\\$/; next }
+/^#define/ && comment == "" && is_internal($2) { macro_goes_on = /\\$/; next }
 
 # A formula is a paragraph of its own.
 /^ *\/\/\/ / {
@@ -93,6 +94,11 @@ comment != "" {
 {
   print
   documented = /^  \/\/\/ /
+}
+
+function is_internal(macro) {
+  sub(/\(.*/, "", macro)
+  return macro ~ /^COCA_(MULTI_TARGET|TARGET_[A-Z0-9]+|RETURN_[A-Z0-9]+|EXTERN(_[A-Z]+)?|VERSION_(TEXT|QUOTE))$/
 }
 
 # Puts the comment of a hook before the declaration, if the line has its name; and says whether it has.

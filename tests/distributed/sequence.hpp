@@ -34,22 +34,24 @@ inline SequenceSizes random_sequence_sizes(Random& random, std::array<Index, 8> 
           random.integer(1, 3), 2 * random.integer(1, 10), random.integer(1, 20)};
 }
 
-inline CountedMask counted(AnyHiding mask) {
+inline CountedMask counted(AnySloped mask) {
   static TileCounts counts;
   return {std::move(mask), counts};
 }
 
-/// Masks by positions, chosen at random.
-inline AnyHiding random_place_mask(Random& random) {
-  switch (random.integer(0, 3)) {
+/// Masks by positions, chosen at random; for ranks that have all `heads`, also one that depends on them.
+inline AnySloped random_place_mask(Random& random, Index heads = 0) {
+  switch (random.integer(0, heads > 0 ? 4 : 3)) {
     case 0:
-      return AnyHiding(coca::Full{});
+      return AnySloped(coca::Full{});
     case 1:
-      return AnyHiding(coca::Causal{});
+      return AnySloped(coca::Causal{});
     case 2:
-      return AnyHiding(coca::SlidingWindow{random.integer(0, 30), random.integer(0, 9)});
+      return AnySloped(coca::SlidingWindow{random.integer(0, 30), random.integer(0, 9)});
+    case 3:
+      return AnySloped(coca::Causal{} & (coca::SinkTokens{2} | coca::SlidingWindow{7, 0}));
     default:
-      return AnyHiding(coca::Causal{} & (coca::SinkTokens{2} | coca::SlidingWindow{7, 0}));
+      return AnySloped(coca::Causal{} & coca::Alibi{heads});
   }
 }
 
@@ -142,10 +144,15 @@ struct Answers {
     }
 
     const double scale = 1.0 / std::sqrt(static_cast<double>(whole.sizes.dim));
-    const double magnitude = scale * (form.coca ? coca_magnitude(longest_row(q), largest(k))
-                                                : linear_magnitude(longest_row(q), longest_row(k)));
-    bounds = attention_bounds<T, T>(magnitude, options.soft_cap + 1.0, largest(v), whole.sizes.dim,
-                                    whole.sizes.tokens);
+    const auto ahead = static_cast<double>(whole.sizes.tokens - ranges[0].begin);
+    const double magnitude = scale * std::pow(form.growth, ahead) *
+                             (form.coca ? coca_magnitude(longest_row(q), largest(k))
+                                        : linear_magnitude(longest_row(q), longest_row(k)));
+    double slope = 0.0;
+    for (Index h = 0; h < rows[1]; ++h) slope = std::max(slope, std::fabs(mask.slope(h)));
+    const double added = options.soft_cap + 1.0 + slope * static_cast<double>(whole.sizes.tokens);
+    bounds =
+        attention_bounds<T, T>(magnitude, added, largest(v), whole.sizes.dim, whole.sizes.tokens);
     // A merge: lse = top + log(exp(a - top) + exp(b - top)), in about eight operations on numbers up
     // to the lse's; and shares exp(lse_i - lse) of outputs, each off by the errors of both.
     double largest_lse = 0.0;
@@ -167,6 +174,29 @@ struct Answers {
     CHECK(worst <= bounds.lse);
   }
 };
+
+/// Outputs and log-sum-exps one behind the other, whatever their layout: to compare bit by bit.
+template <class T>
+std::vector<float> numbers_of(const Tensor<T>& out, const std::vector<float>& lse) {
+  std::vector<float> numbers = lse;
+  const auto x = out.view();
+  Tensor<T>::for_each(x.shape, [&](Index b, Index n, Index h, Index i) {
+    numbers.push_back(static_cast<float>(x(b, n, h, i)));
+  });
+  return numbers;
+}
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// That a call, whose numbers run(device) returns, has the same bits a second time and on two threads.
+template <class Run>
+void check_same_bits(const Run& run) {
+  const std::vector<float> first = run(Eigen::DefaultDevice());
+  CHECK(same_bits(run(Eigen::DefaultDevice()), first));
+  Eigen::ThreadPool pool(2);
+  CHECK(same_bits(run(Eigen::ThreadPoolDevice(&pool, 2)), first));
+}
 
 /// Whether all ranks have the same bytes.
 template <class T>

@@ -118,6 +118,58 @@ TEST_CASE("ragged sequences keep all workers busy too", "[kernel]") {
   }
 }
 
+TEST_CASE("more than 2^31 rows and items, with the right ones at the ends", "[kernel]") {
+  constexpr Index kMany = Index{1} << 33;
+  constexpr Index kHeads = 3, kGroup = 2;
+  const auto check = [](const Sequences& sequences, const AttentionShape& shape,
+                        const auto& check_plan) {
+    const ForwardWidths widths(tile_engine<float>(coca::target()), shape, shape.query_dim,
+                               shape.query_dim);
+    ForwardPlan plan(sequences, shape, widths, ForwardBuffers<float>::most_rows(widths), 4, 4);
+    std::vector<Index> order(static_cast<std::size_t>(plan.order_size()));
+    plan.order(order.data());
+    check_plan(plan);
+  };
+  const auto check_item = [](const ForwardItem& item, Index sequence, Index key_head, Index begin,
+                             Index end) {
+    CHECK(item.sequence.index == sequence);
+    CHECK(item.key_head == key_head);
+    CHECK(item.begin == begin);
+    CHECK(item.end == end);
+  };
+  const AttentionShape grouped = shape_of(kHeads * kGroup, kHeads, 64);
+
+  // One sequence, cut into many blocks, of which the last comes first.
+  check({.count = 1, .queries = kMany, .keys = kMany}, grouped, [&](const ForwardPlan& plan) {
+    const Index last = plan.items() - 1;
+    check_item(plan.item(0), 0, 0, plan.item(kHeads).end, kGroup * kMany);
+    check_item(plan.item(last), 0, kHeads - 1, 0, plan.item(last - kHeads).begin);
+    for (Index i = 0; i + kHeads <= last; i += last / 100) {
+      CHECK(plan.item(i).begin == plan.item(i + kHeads).end);
+    }
+  });
+  // Many sequences of one query, with many heads.
+  constexpr Index kSequences = Index{1} << 20, kManyHeads = Index{1} << 12;
+  check({.count = kSequences, .queries = 1, .keys = 1}, shape_of(kManyHeads, kManyHeads, 64),
+        [&](const ForwardPlan& plan) {
+          REQUIRE(plan.items() == kSequences * kManyHeads);
+          check_item(plan.item(0), 0, 0, 0, 1);
+          check_item(plan.item(Index{1} << 31), kSequences / 2, 0, 0, 1);
+          check_item(plan.item(plan.items() - 1), kSequences - 1, kManyHeads - 1, 0, 1);
+        });
+  // Packed ones, the longest of which comes first.
+  const std::vector<std::int64_t> starts{0, 5, 5 + kMany, 5 + kMany + 7};
+  const SequenceStarts view(starts);
+  check({.count = 3, .query_starts = &view, .key_starts = &view}, grouped,
+        [&](const ForwardPlan& plan) {
+          const Index last = plan.items() - 1;
+          check_item(plan.item(0), 1, 0, plan.item(kHeads).end, kGroup * kMany);
+          check_item(plan.item(last - kHeads), 2, kHeads - 1, 0, kGroup * 7);
+          CHECK(plan.item(last - kHeads).sequence.first_query == 5 + kMany);
+          check_item(plan.item(last), 0, kHeads - 1, 0, kGroup * 5);
+        });
+}
+
 TEST_CASE("a small call is not worth a second thread", "[kernel]") {
   const AttentionShape shape = shape_of(4, 4, 64);
   CHECK(Cut({.count = 1, .queries = 16, .keys = 16}, shape, 8).workers == 1);

@@ -49,12 +49,18 @@ class AnyHiding {
   std::shared_ptr<const Base> mask_;
 };
 
-/// The same of masks that may add to scores.
-class AnyAdding : public AnyHiding {
+/// The same of masks that may have slopes.
+class AnySloped : public AnyHiding {
  public:
   using AnyHiding::AnyHiding;
-  double bias(const coca::Site& site) const { return mask_->bias(site); }
   double slope(coca::Index head) const { return mask_->slope(head); }
+};
+
+/// The same of masks that may add anything to scores.
+class AnyAdding : public AnySloped {
+ public:
+  using AnySloped::AnySloped;
+  double bias(const coca::Site& site) const { return mask_->bias(site); }
 };
 
 }  // namespace test

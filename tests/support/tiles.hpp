@@ -66,6 +66,7 @@ struct Counted : coca::MaskDefaults {
     ++counts.asked;
     return mask.visible(site);
   }
+  double slope(Index head) const requires coca::Sloped<M> { return mask.slope(head); }
 };
 
 }  // namespace test

@@ -21,7 +21,13 @@ concept Element = std::same_as<T, float> || std::same_as<T, double> ||
     std::same_as<T, Eigen::bfloat16> || std::same_as<T, Eigen::half>;
 
 /// The same and int8, where what a tensor or a cache holds is known when the program runs.
-enum class ElementType : unsigned char { float32, float64, bfloat16, float16, int8 };
+enum class ElementType : unsigned char {
+  float32,   ///< float
+  float64,   ///< double
+  bfloat16,  ///< Eigen::bfloat16, the upper half of a float
+  float16,   ///< Eigen::half, IEEE 754 binary16
+  int8,      ///< std::int8_t, in a cache with a factor a row
+};
 
 /// Bytes of one element.
 constexpr Index element_bytes(ElementType type) {

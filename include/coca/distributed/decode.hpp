@@ -182,7 +182,7 @@ namespace distributed {
 /// Options are as for coca::decode, but positions, which follow from runs and first_queries; a mask or
 /// a scheme is told batch entry 0. Sums are kept in float, or double for double. Each rank sends at most
 /// 1 + log2 R times (value_dim + 1) numbers of that type for each query and head; keys and values stay.
-/// The same bits from call to call for the same runs on as many ranks.
+/// The same bits from call to call, for any number of threads, for the same runs on as many ranks.
 ///
 /// Returns what this rank sent. Throws std::invalid_argument as coca::decode does, and for runs and
 /// first_queries that do not fit q, before anything is written or sent; std::runtime_error for errors

@@ -30,13 +30,16 @@ struct ShardPair {
   Index key_place;
 };
 
-/// Calls visit(pair) for all queries of a rank and all keys of another (or itself), in order.
+/// Between calls of attention messages move, so that none of them should take long. With so many
+/// queries, each has several work items of the kernel, which would load the keys anew for each of them
+/// anyway.
+inline constexpr Index kMostShardQueries = 4096;
+
+/// Calls visit(pair) for all queries of a rank, at most so many at a time, and all keys of another (or
+/// itself), in order.
 template <class Visit>
-void for_each_shard_pair(const distributed::Shards& shards, int rank, int owner,
+void for_each_shard_pair(const distributed::Shards& shards, int rank, int owner, Index most_queries,
                          const Visit& visit) {
-  // Between calls of attention messages move, so that none of them should take long. Cut so, each has
-  // several work items of the kernel, which would load these keys anew for each of them anyway.
-  constexpr Index most_queries = 4096;
   Index query_place = 0;
   for (const auto& [query_begin, query_end] : shards.ranges(rank)) {
     for (Index begin = query_begin; begin < query_end; begin += most_queries) {
@@ -122,16 +125,17 @@ distributed::Traffic run_ring(const TensorView<Out>& out, const TensorView<const
                               const TensorView<const K>& k, const TensorView<const V>& v,
                               const distributed::Shards& shards,
                               const distributed::Communicator& ranks, const S& scheme,
-                              const M& mask, const AttentionOptions& options, const D& device) {
+                              const M& mask, const AttentionOptions& options, const D& device,
+                              Index most_queries = kMostShardQueries) {
   const AttentionShape shape = check_shard<T>({out, q, k, v}, shards, ranks, scheme, options);
-  Index most_queries = 0;
+  Index part_queries = 0;
   for (int owner = 0; owner < ranks.size(); ++owner) {
-    for_each_shard_pair(shards, ranks.rank(), owner, [&](const ShardPair& pair) {
+    for_each_shard_pair(shards, ranks.rank(), owner, most_queries, [&](const ShardPair& pair) {
       AttentionShape own = shape;
       own.queries = pair.queries.size();
       own.keys = pair.keys.size();
       mask.check(own);
-      most_queries = std::max(most_queries, own.queries);
+      part_queries = std::max(part_queries, own.queries);
     });
   }
   check_workspace(options, workspace_bytes(q, k, v, scheme, device));
@@ -151,9 +155,9 @@ distributed::Traffic run_ring(const TensorView<Out>& out, const TensorView<const
     }
     rows.lse = {nullptr, {shape.batch, shape.query_heads, shape.queries}};
     rows.lse.data = carver.take<T>(rows.lse.size());
-    rows.part_lse = {nullptr, {shape.batch, shape.query_heads, most_queries}};
+    rows.part_lse = {nullptr, {shape.batch, shape.query_heads, part_queries}};
     rows.part_lse.data = carver.take<T>(rows.part_lse.size());
-    tensor(rows.part_out, {shape.batch, most_queries, shape.query_heads, shape.value_dim});
+    tensor(rows.part_out, {shape.batch, part_queries, shape.query_heads, shape.value_dim});
     if constexpr (in_place) {
       rows.out = out;
     } else {
@@ -180,7 +184,7 @@ distributed::Traffic run_ring(const TensorView<Out>& out, const TensorView<const
       transfers.send(here.k.data, here.k.size(), ranks.next());
       transfers.send(here.v.data, here.v.size(), ranks.next());
     }
-    for_each_shard_pair(shards, ranks.rank(), owner, [&](const ShardPair& pair) {
+    for_each_shard_pair(shards, ranks.rank(), owner, most_queries, [&](const ShardPair& pair) {
       const bool first = step == 0 && pair.key_place == 0;
       if (!first && sees_nothing(mask, shape, pair)) return;
       rows.attend(pair, first, here, scheme, mask, options, device);

@@ -223,7 +223,8 @@ namespace distributed {
 /// heads. Memory for all that is exchanged is kept by the calling thread.
 ///
 /// Not more ranks than query heads. The result is that of coca::attention over the whole sequence, bit
-/// for bit, for any number of ranks that leaves a rank whole groups of heads.
+/// for bit, for any number of ranks that leaves a rank whole groups of heads; and for one number of
+/// ranks the same bits from call to call, for any number of threads.
 ///
 /// A rank sends to each other rank that rank's share of the heads of q, k and v for its own tokens, and
 /// gets as much of `out` back: with the CoCA schemes' t, a quarter fewer bytes of keys and values; those
