@@ -30,11 +30,8 @@ struct DecodeBuffers : TileBuffers<T> {
   T* values;  ///< one panel of values without NaN and Inf, or one psi
 
   DecodeBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
-                       .sums = {},
-                       .totals = {},
-                       .scores = carver.take<T>(rows * kTileKeys),
-                       .scratch = carver.take<T>(widths.token)},
+      : TileBuffers<T>(carver.take<T>(rows * widths.score), {}, {},
+                       carver.take<T>(rows * kTileKeys), carver.take<T>(widths.token)),
         turned(carver.take<T>(rows * widths.score)),
         panel_queries(carver.take<T>(rows * (widths.score + 1))),
         cosines(carver.take<T>(widths.score + 16)),

@@ -27,11 +27,9 @@ struct ForwardBuffers : TileBuffers<T> {
   T* sines;
 
   ForwardBuffers(Carver& carver, Index rows, const ForwardWidths& widths)
-      : TileBuffers<T>{.queries = carver.take<T>(rows * widths.score),
-                       .sums = take_sums(carver, rows, widths),
-                       .totals = take_sums(carver, rows, widths),
-                       .scores = carver.take<T>(kTileRows * kTileKeys),
-                       .scratch = carver.take<T>(widths.token)},
+      : TileBuffers<T>(carver.take<T>(rows * widths.score), take_sums(carver, rows, widths),
+                       take_sums(carver, rows, widths), carver.take<T>(kTileRows * kTileKeys),
+                       carver.take<T>(widths.token)),
         keys(carver.take<T>(kTileKeys * widths.score)),
         values(carver.take<T>(kTileKeys * widths.sums)),
         key_rows(carver.take<T>(kPackKeys * widths.score)),

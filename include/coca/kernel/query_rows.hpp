@@ -53,6 +53,10 @@ struct TileBuffers {
   RowSums<T> totals;     ///< as many, over keys further back; null where sums stay few
   T* scores = nullptr;   ///< kTileRows x kTileKeys
   T* scratch = nullptr;  ///< one token
+
+  TileBuffers() = default;
+  TileBuffers(T* q, const RowSums<T>& o, const RowSums<T>& all, T* tile, T* token)
+      : queries(q), sums(o), totals(all), scores(tile), scratch(token) {}
 };
 
 /// The rows of one work item: those of one sequence and key head from begin to end, where row r is
