@@ -14,6 +14,20 @@ inline constexpr bool kEmulated = true;
 inline constexpr bool kEmulated = false;
 #endif
 
+/// The address sanitizer ends a program that asks for more memory than there can be.
+#if defined(__SANITIZE_ADDRESS__)
+#define COCA_TEST_ADDRESSES 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COCA_TEST_ADDRESSES 1
+#endif
+#endif
+#ifdef COCA_TEST_ADDRESSES
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+
 /// Of so many random calls, or tokens; at least one.
 template <class T>
 constexpr T share_of(T all) {
