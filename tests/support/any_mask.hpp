@@ -53,6 +53,7 @@ class AnyHiding {
 class AnyAdding : public AnyHiding {
  public:
   using AnyHiding::AnyHiding;
+  explicit AnyAdding(AnyHiding mask) : AnyHiding(std::move(mask)) {}
   double bias(const coca::Site& site) const { return mask_->bias(site); }
   double slope(coca::Index head) const { return mask_->slope(head); }
 };
