@@ -141,19 +141,30 @@ struct BackwardCall : Call {
     to.q.check("dq is not the reference's", bounds.dq);
     to.k.check("dk is not the reference's", bounds.dk);
     to.v.check("dv is not the reference's", bounds.dv);
+    // dout . v and dout . out are at most this.
+    const double change = test::longest_row(dout.wide(false)) * test::longest_row(in.v.wide(false));
+    const auto rows = static_cast<double>(batch * query_heads() * queries);
     if (to.bias) {
       // So many pairs add to one number.
       const auto adds = static_cast<double>(batch * query_heads() * queries * keys) /
                         static_cast<double>(std::max<Index>(to.bias->was.count(), 1));
-      to.bias->check("the gradient of a bias is not the reference's", adds * bounds.dbias);
+      to.bias->check("the gradient of a bias is not the reference's",
+                     adds * bounds.dbias + rounded(to.bias->was, adds, 2.0 * change * rows));
     }
     if (to.sinks) {
       to.sinks->check("the gradient of a sink is not the reference's",
-                      static_cast<double>(batch) * bounds.dsinks);
+                      static_cast<double>(batch) * bounds.dsinks +
+                          rounded(to.sinks->was, static_cast<double>(batch), change * rows));
     }
   }
 
  private:
+  /// What so many additions lose where sums are in double but what they are added to is not, if all
+  /// magnitudes add up to `magnitudes`.
+  double rounded(const Operand& x, double adds, double magnitudes) const {
+    if (q_type != ElementType::float64 || x.type() == ElementType::float64) return 0.0;
+    return test::sum_error(adds, test::kUnit<float>) * magnitudes;
+  }
   /// A type that goes with those of the operands.
   ElementType any_type() {
     return q_type == ElementType::float64 ? q_type : choose.pick(kNarrowTypes);
