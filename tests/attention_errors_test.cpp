@@ -1,7 +1,11 @@
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "coca/extern.hpp"
 #include "support/catch.hpp"
@@ -37,6 +41,16 @@ struct Call {
     return "no error";
   }
 };
+
+/// Where no element may be.
+template <class View>
+View misplaced(View view, std::uintptr_t bytes) {
+  using Pointer = decltype(view.data);
+  view.data = reinterpret_cast<Pointer>(reinterpret_cast<std::uintptr_t>(view.data) + bytes);
+  return view;
+}
+/// What a text says before it says what was expected.
+std::string before_past(const std::string& text) { return text.substr(0, text.find(" past")); }
 
 }  // namespace
 
@@ -164,6 +178,8 @@ TEST_CASE("options out of range", "[errors]") {
 
 TEST_CASE("memory that cannot be", "[errors]") {
   Call call;
+  std::vector<double> lse(49);
+  std::vector<coca::Position> ids(11);
   const auto message = [&](auto out, auto q) -> std::string {
     try {
       coca::attention(out, q, call.k, call.v, coca::Dot{});
@@ -178,6 +194,40 @@ TEST_CASE("memory that cannot be", "[errors]") {
     CHECK(message(out, coca::TensorView<const float>(nullptr, q.shape)) ==
           "coca: q is a null pointer of shape [2, 6, 4, 8], expected memory behind it");
   }
+  SECTION("an address that no element may have") {
+    CHECK(message(out, misplaced(q, 1)) ==
+          "coca: q is at an address 1 past a multiple of 4, expected a multiple of 4, as its "
+          "elements are aligned");
+    CHECK(message(misplaced(out, 2), q) ==
+          "coca: out is at an address 2 past a multiple of 4, expected a multiple of 4, as its "
+          "elements are aligned");
+    const Eigen::Tensor<bool, 0, Eigen::RowMajor> untouched = (call.out == 5.0F).all();
+    CHECK(untouched());
+
+    call.options.sinks = misplaced(coca::View<const float, 1>(call.k.data(), {4}), 3);
+    CHECK(before_past(call.error()) == "coca: options.sinks is at an address 3");
+    call.options.sinks = {};
+    call.options.lse = misplaced(coca::View<double, 3>(lse.data(), {2, 4, 6}), 4);
+    CHECK(before_past(call.error()) == "coca: options.lse is at an address 4");
+    call.options.lse = {};
+    call.options.query_ids = misplaced(coca::View<const coca::Position, 2>(ids.data(), {1, 6}), 1);
+    CHECK(before_past(call.error()) == "coca: options.query_ids is at an address 1");
+    call.options.query_ids = {};
+    const auto bias = misplaced(coca::View<const float, 2>(call.v.data(), {6, 10}), 2);
+    CHECK(before_past(call.error(coca::Dot{}, coca::AdditiveBias(bias))) ==
+          "coca: bias is at an address 2");
+    const auto documents = misplaced(coca::View<const coca::Position, 2>(ids.data(), {1, 10}), 1);
+    CHECK(before_past(call.error(coca::Dot{}, coca::Documents(documents))) ==
+          "coca: documents.ids is at an address 1");
+  }
+  SECTION("no elements, at any address") {
+    call.k = OwnTensor(2, 0, 2, 8);
+    call.v = OwnTensor(2, 0, 2, 12);
+    const coca::TensorView<const float> none(reinterpret_cast<const float*>(std::uintptr_t{1}),
+                                             {2, 0, 2, 8});
+    coca::attention(call.out, call.q, none, call.v, coca::Dot{});
+    CHECK(call.out(1, 5, 3, 11) == 0.0F);
+  }
   SECTION("a negative extent") {
     CHECK(message(out, coca::TensorView<const float>(q.data, {2, -6, 4, 8})) ==
           "coca: q is of shape [2, -6, 4, 8], expected extents of 0 or more");
@@ -190,6 +240,44 @@ TEST_CASE("memory that cannot be", "[errors]") {
     CHECK(message(coca::TensorView<float>(call.v.data(), out.shape), q) ==
           "coca: out is in the same memory as v, expected memory of its own");
   }
+}
+
+TEST_CASE("other calls: an address that no element may have", "[errors]") {
+  OwnTensor x(1, 6, 2, 8);
+  OwnTensor y(1, 6, 2, 8);
+  Eigen::Tensor<float, 3, Eigen::RowMajor> lse(1, 2, 6);
+  x.setConstant(5.0F);
+  y.setConstant(1.0F);
+  lse.setZero();
+  const auto error = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const std::invalid_argument& what) {
+      return before_past(what.what());
+    }
+    return "no error";
+  };
+  const auto bad = misplaced(coca::view(y), 1);
+  const auto bad_lse = misplaced(coca::view(lse), 2);
+  CHECK(error([&] { coca::merge(x, lse, bad, lse); }) == "coca: out_b is at an address 1");
+  CHECK(error([&] { coca::merge(x, bad_lse, y, lse); }) == "coca: lse_a is at an address 2");
+  CHECK(error([&] { coca::rotate(x, bad, coca::Rope({.dim = 8})); }) ==
+        "coca: x is at an address 1");
+  coca::GrowingCache cache({.key_heads = 2, .key_dim = 8, .value_dim = 8});
+  const auto id = cache.add();
+  const auto tokens = [](auto view) { return coca::View<float, 3>(view.data, {6, 2, 8}); };
+  CHECK(error([&] { cache.append(id, tokens(bad), tokens(coca::view(y))); }) ==
+        "coca: k is at an address 1");
+  CHECK(cache.length(id) == 0);
+  const std::array<std::int32_t, 3> starts{0, 6, 6};
+  const auto bad_starts = misplaced(coca::View<const std::int32_t, 1>(starts.data(), {2}), 2);
+  CHECK(error([&] {
+          coca::packed_attention(tokens(coca::view(x)), tokens(coca::view(y)),
+                                 tokens(coca::view(y)), tokens(coca::view(y)), bad_starts,
+                                 bad_starts, coca::Dot{});
+        }) == "coca: query_starts is at an address 2");
+  const Eigen::Tensor<bool, 0, Eigen::RowMajor> untouched = (x == 5.0F).all();
+  CHECK(untouched());
 }
 
 TEST_CASE("in checked mode, a negative t", "[errors]") {

@@ -89,8 +89,9 @@ std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& sh
 /// the rows that see them.
 ///
 /// Throws std::invalid_argument, naming argument, value and expectation, before anything is
-/// written: for shapes that do not fit together, the scheme or the mask, for an output that
-/// overlaps an input or itself, and for options out of range.
+/// written: for shapes that do not fit together, the scheme or the mask, for memory that is not
+/// aligned as its elements, for an output that overlaps an input or itself, and for options out of
+/// range.
 template <class Out, class Q, class K, class V, class S, class M = Full,
           class D = Eigen::DefaultDevice>
 void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},

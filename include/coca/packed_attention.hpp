@@ -15,6 +15,7 @@ inline constexpr std::string_view kPackedKeyWidth = "k.shape[2] (width of the ke
 
 inline void check_starts(std::string_view name, const SequenceStarts& starts, Index tokens) {
   if (starts.size() == 0) reject(name, "empty", "0 and more");
+  starts.check_aligned(name);
   const auto at = [&](Index i) { return std::string(name) + "[" + std::to_string(i) + "]"; };
   if (starts[0] != 0) reject(at(0), std::to_string(starts[0]), "0");
   for (Index i = 1; i < starts.size(); ++i) {

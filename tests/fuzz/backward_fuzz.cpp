@@ -36,14 +36,21 @@ class Expected {
     for (Index i = 0; i < view().shape[3]; ++i) leave_open(b, n, h, i);
   }
 
-  /// `bound` is that of the sum; its type rounds once more.
+  /// `bound` is that of the sum; its type rounds once more. What became 0 may have met slopes, in sums
+  /// of many terms: 1e10 is more than all of that.
   void check(const char* what, Operand& was, double bound) {
     const double unit = with_type(was.type(), []<class X>(X) { return test::storage_unit<X>(); });
+    const double denormals = lost(was.type(), 1e10);
+    const double most = with_type(
+        was.type(), []<class X>(X) { return static_cast<double>(std::numeric_limits<X>::max()); });
     was.for_each([&](const Shape& at) {
       if (strange_.view()(at[0], at[1], at[2], at[3]) != 0.0) return;
       const double expected = view()(at[0], at[1], at[2], at[3]);
-      require_near(what, was.get(at), expected,
-                   bound + unit * (std::fabs(expected) + bound) + kDenormal);
+      const double result = was.get(at);
+      // What may be beyond the largest number of its type is infinite.
+      if (std::isinf(result) && std::copysign(1.0, result) * expected + bound > most) return;
+      require_near(what, result, expected,
+                   bound + unit * (std::fabs(expected) + bound) + denormals);
     });
   }
 
@@ -111,13 +118,15 @@ struct BackwardCall : Call {
     out.fill(false, choose);
     dout.fill(false, choose);
     dout.poison(strange == 3 ? 1 : 0, choose);
-    const AnyMask seen = mask(1, queries, keys);
+    ChosenMask seen = masks.first(masked_tokens(1, queries, keys));
     choose_logits();
     choose_places();
     choose_ids_and_sinks();
+    choose_more(seen, masked_tokens(batch, queries, keys), kMayAdd<T, Form>,
+                std::array{1e2, -1e3, 1e4, 1e6});
     if (strange == 0 && choose.one_in(2)) options.checked = true;
     if (wrong == Wrong::nothing && batch * queries * query_heads() > 0) {
-      give_result(form, in, out, seen);
+      give_result(form, in, out, seen.mask);
       // Smaller numbers would be wrong results, not strange ones.
       out.poison(strange == 3 && choose.one_in(2) ? 1 : 0, choose,
                  std::array{kInfinity, -kInfinity});
@@ -127,24 +136,35 @@ struct BackwardCall : Call {
     const bool wide_lse = choose.one_in(2);
     if (!right_call<T>(form, in, out, dout, seen, to, wide_lse)) return;
 
-    const double key_weight = query_heads() == 0 ? 0.0 : expect(form, in, out, dout, seen, to);
-    const auto bounds = bounds_of<T>(form, in, out, dout, key_weight, wide_lse);
+    const double key_weight = query_heads() == 0 ? 0.0 : expect(form, in, out, dout, seen.mask, to);
+    const auto bounds = bounds_of<T>(form, in, out, dout, key_weight, wide_lse, seen.added);
     to.q.check("dq is not the reference's", bounds.dq);
     to.k.check("dk is not the reference's", bounds.dk);
     to.v.check("dv is not the reference's", bounds.dv);
+    // dout . v and dout . out are at most this.
+    const double change = test::longest_row(dout.wide(false)) * test::longest_row(in.v.wide(false));
+    const auto rows = static_cast<double>(batch * query_heads() * queries);
     if (to.bias) {
       // So many pairs add to one number.
       const auto adds = static_cast<double>(batch * query_heads() * queries * keys) /
                         static_cast<double>(std::max<Index>(to.bias->was.count(), 1));
-      to.bias->check("the gradient of a bias is not the reference's", adds * bounds.dbias);
+      to.bias->check("the gradient of a bias is not the reference's",
+                     adds * bounds.dbias + rounded(to.bias->was, adds, 2.0 * change * rows));
     }
     if (to.sinks) {
       to.sinks->check("the gradient of a sink is not the reference's",
-                      static_cast<double>(batch) * bounds.dsinks);
+                      static_cast<double>(batch) * bounds.dsinks +
+                          rounded(to.sinks->was, static_cast<double>(batch), change * rows));
     }
   }
 
  private:
+  /// What so many additions lose where sums are in double but what they are added to is not, if all
+  /// magnitudes add up to `magnitudes`.
+  double rounded(const Operand& x, double adds, double magnitudes) const {
+    if (q_type != ElementType::float64 || x.type() == ElementType::float64) return 0.0;
+    return test::sum_error(adds, test::kUnit<float>) * magnitudes;
+  }
   /// A type that goes with those of the operands.
   ElementType any_type() {
     return q_type == ElementType::float64 ? q_type : choose.pick(kNarrowTypes);
@@ -185,33 +205,41 @@ struct BackwardCall : Call {
 
   /// Makes the call. Returns whether it was a right one.
   template <class T, class Form>
-  bool right_call(const Form& form, Inputs& in, Operand& out, Operand& dout, const AnyMask& seen,
+  bool right_call(const Form& form, Inputs& in, Operand& out, Operand& dout, const ChosenMask& seen,
                   Gradients& to, bool wide_lse) {
     coca::detail::BackwardTensors tensors{
         to.q.was.view<std::byte>(),   to.k.was.view<std::byte>(),   to.v.was.view<std::byte>(),
         dout.view<const std::byte>(), in.q.view<const std::byte>(), in.k.view<const std::byte>(),
         in.v.view<const std::byte>(), out.view<const std::byte>()};
     const std::array outputs{&tensors.dq, &tensors.dk, &tensors.dv};
-    bool must_throw = spoil_tensors(tensors.q, tensors.v, *choose.pick(outputs));
+    const auto spoil = [&] {
+      return spoil_tensors(tensors.q, tensors.k, tensors.v, *choose.pick(outputs));
+    };
+    bool must_throw = spoil();
     if (wrong == Wrong::overlapping_gradients) {
       must_throw = share_memory(tensors.dk, tensors.dv);
     }
     if (wrong == Wrong::nothing && choose.one_in(4)) workspace.resize(bytes<T>(form.scheme));
+    choose_misaligned();
+    if (wrong == Wrong::misaligned) must_throw = spoil();
     options.workspace = workspace;
     const std::vector<float> narrow_lse(lse_view().data, lse_view().data + lse.size());
     const std::array<Index, 3> rows{batch, query_heads(), queries + more(Wrong::lse)};
     const coca::detail::LseInput lse_input =
         wide_lse ? coca::detail::LseInput(coca::View<const double, 3>(lse.data(), rows))
                  : coca::detail::LseInput(coca::View<const float, 3>(narrow_lse.data(), rows));
-    return runs(must_throw, to.written(), [&] {
-      coca::detail::run_backward<T>(tensors, lse_input, form.scheme, seen, options, to.more(),
-                                    Eigen::DefaultDevice{});
-    });
+    const auto call = [&] {
+      with_mask<T, Form>(seen, [&](const auto& mask) {
+        coca::detail::run_backward<T>(tensors, lse_input, form.scheme, mask, options, to.more(),
+                                      device(two_threads));
+      });
+    };
+    return runs(must_throw, to.written(), call);
   }
 
   /// out and lse are what the reference gives.
   template <class Form>
-  void give_result(const Form& form, Inputs& in, Operand& out, const AnyMask& seen) {
+  void give_result(const Form& form, Inputs& in, Operand& out, const AnyAdding& seen) {
     const Tensor<double> q = in.q.wide(true), k = in.k.wide(true), v = in.v.wide(true);
     Tensor<double> result(out.shape());
     AttentionOptions forward = options;
@@ -223,7 +251,7 @@ struct BackwardCall : Call {
 
   /// Gradients by the reference. Returns the largest sum of the weights of a key.
   template <class Form>
-  double expect(const Form& form, Inputs& in, Operand& out, Operand& dout, const AnyMask& seen,
+  double expect(const Form& form, Inputs& in, Operand& out, Operand& dout, const AnyAdding& seen,
                 Gradients& to) {
     test::reference::Gradients sums{to.q.expected.view(), to.k.expected.view(),
                                     to.v.expected.view()};
@@ -246,7 +274,8 @@ struct BackwardCall : Call {
             weights.view()(b, row.seen[i], h / group, 0) += row.weights[i];
           }
           if (!in.q.ordinary_token(b, m, h) || !out.ordinary_token(b, m, h) ||
-              !dout.ordinary_token(b, m, h) || !in.ordinary_keys(row.seen, b, 0, h / group)) {
+              !dout.ordinary_token(b, m, h) || !in.ordinary_keys(row.seen, b, 0, h / group) ||
+              !finite_biases(call, row.seen, b, h, m)) {
             leave_open(to, row.seen, b, h, m);
           }
         }
@@ -272,11 +301,11 @@ struct BackwardCall : Call {
 
   template <class T, class Form>
   test::GradientBounds bounds_of(const Form& form, Inputs& in, Operand& out, Operand& dout,
-                                 double key_weight, bool wide_lse) {
+                                 double key_weight, bool wide_lse, double bias) {
     const Tensor<double> q = in.q.wide(false), k = in.k.wide(false), v = in.v.wide(false),
                          change = dout.wide(false);
     const double scores = magnitude(form, q, k);
-    const double added = options.soft_cap + 4.0;
+    const double added = options.soft_cap + 4.0 + bias;
     test::Slopes by = test::slopes(form.coca, test::largest(q), test::largest(k));
     by.by_query *= scale();
     by.by_key *= scale();
@@ -284,7 +313,7 @@ struct BackwardCall : Call {
         with_type(out.type(), []<class X>(X) { return test::storage_unit<X>(); });
     const double lse_unit = wide_lse ? test::kUnit<T> : test::kUnit<float>;
     const test::Bounds result{
-        out_unit * test::largest(v) + kDenormal,
+        out_unit * test::largest(v) + lost(out.type(), static_cast<double>(keys + 1)),
         lse_unit * (scores + added + std::log(static_cast<double>(keys) + 1.0))};
     const double change_row = test::longest_row(change);
     return test::gradient_bounds<T>(scores, added,
@@ -299,9 +328,9 @@ struct BackwardCall : Call {
     const auto shapes = [&](Index length, Index heads, Index width) {
       return TensorView<const T>(nullptr, {batch, length, heads, width});
     };
-    return coca::backward_workspace_bytes(shapes(queries, query_heads(), dim),
-                                          shapes(keys, key_heads, scheme.key_dim(dim)),
-                                          shapes(keys, key_heads, value_dim), scheme);
+    return coca::backward_workspace_bytes(
+        shapes(queries, query_heads(), dim), shapes(keys, key_heads, scheme.key_dim(dim)),
+        shapes(keys, key_heads, value_dim), scheme, device(two_threads));
   }
 };
 

@@ -1,17 +1,21 @@
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <span>
 #include <stdexcept>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "coca/coca.hpp"
 #include "coca/reference/attention.hpp"
+#include "fuzz/mask.hpp"
 #include "fuzz/operand.hpp"
 #include "support/bounds.hpp"
 #include "support/forms.hpp"
-#include "support/masks.hpp"
 
 /// What the calls of the front door's fuzzers have in common: sizes and types, operands, a mask,
 /// options, and what may be wrong with them.
@@ -26,15 +30,13 @@ namespace fuzz {
 
 using coca::AttentionOptions;
 using coca::AttentionShape;
-using coca::Position;
 using coca::TensorView;
 using coca::detail::AnyInput;
 using coca::detail::AnyOutput;
-using test::AnyMask;
 using test::Tensor;
 
 [[noreturn]] inline void found(const char* what, double was = 0.0, double expected = 0.0) {
-  std::fprintf(stderr, "fuzz: %s: %g, expected %g\n", what, was, expected);
+  std::fprintf(stderr, "fuzz: %s: %.17g, expected %.17g\n", what, was, expected);
   std::abort();
 }
 inline void require(bool holds, const char* what) {
@@ -44,8 +46,20 @@ inline void require(bool holds, const char* what) {
 inline void require_near(const char* what, double was, double expected, double bound) {
   if (was != expected && !(std::fabs(was - expected) <= bound)) found(what, was, expected);
 }
-/// Rounding in the narrowest of numbers, where a denormal is rounded to 0 or to the next.
-constexpr double kDenormal = 1e-7;
+/// What results may lose beside their rounding: below the smallest normal number of what is computed
+/// with, `terms` numbers may become 0, and a result is rounded to a denormal of its type.
+inline double lost(ElementType type, double terms) {
+  if (type == ElementType::float64) return terms * std::numeric_limits<double>::min();
+  return terms * static_cast<double>(std::numeric_limits<float>::min()) +
+         (type == ElementType::float16 ? 0x1p-24 : 0.0);
+}
+
+/// One thread or two.
+inline const Eigen::ThreadPoolDevice& device(bool two) {
+  static Eigen::ThreadPool pool(1);
+  static const Eigen::ThreadPoolDevice alone(&pool, 1), both(&pool, 2);
+  return two ? both : alone;
+}
 
 /// What is wrong with a call, if anything. A fuzzer has a list of those it makes.
 enum class Wrong {
@@ -78,6 +92,8 @@ enum class Wrong {
   bias_shape,
   sinks_without,
   sinks_shape,
+  // of any, chosen last
+  misaligned,
 };
 
 constexpr std::array kNarrowTypes{ElementType::float32, ElementType::bfloat16,
@@ -93,11 +109,12 @@ struct Call {
   std::vector<double> lse;
   std::vector<Position> query_ids, key_ids;
   std::vector<std::byte> workspace;
-  std::vector<char> allowed;
+  MaskMaker masks;
+  bool two_threads = false;
 
   template <std::size_t N>
   Call(Choices& c, const std::array<Wrong, N>& kinds)
-      : choose(c), wrong(c.one_in(4) ? c.pick(kinds) : Wrong::nothing) {
+      : choose(c), wrong(c.one_in(4) ? c.pick(kinds) : Wrong::nothing), masks(c) {
     // Several tiles of rows, or blocks of keys, but seldom: the reference takes its time.
     const bool large = choose.one_in(8);
     batch = large ? 1 : choose.integer(0, 2);
@@ -122,27 +139,9 @@ struct Call {
   Index more(Wrong what) const { return wrong == what ? 1 : 0; }
 
   /// For `entries` batch entries, or for all alike if that is 1.
-  AnyMask mask(Index entries, Index most_queries, Index most_keys) {
-    switch (choose.integer(0, 5)) {
-      case 0:
-        return AnyMask(coca::Full{});
-      case 1:
-        return AnyMask(coca::Causal{choose.integer(-20, 20)});
-      case 2:
-        return AnyMask(coca::SlidingWindow{choose.integer(0, 30), choose.integer(0, 30)});
-      case 3:
-        return AnyMask(coca::PrefixLm{choose.integer(0, 30)});
-      case 4:
-        return AnyMask(coca::Causal{} & coca::SlidingWindow{choose.integer(0, 140), 5});
-      default: {
-        const Index rows = choose.one_in(2) ? 1 : most_queries;
-        const auto often = static_cast<unsigned>(choose.integer(0, 4));  // of 4; 0 hides all
-        allowed.resize(static_cast<std::size_t>(entries * rows * most_keys));
-        for (char& one : allowed) one = choose.values() % 4 < often ? 1 : 0;
-        return AnyMask(coca::BooleanMask(coca::View<const bool, 4>(
-            reinterpret_cast<const bool*>(allowed.data()), {entries, 1, rows, most_keys})));
-      }
-    }
+  MaskedTokens masked_tokens(Index entries, Index most_queries, Index most_keys) const {
+    return {entries,   query_heads(),     most_queries,
+            most_keys, options.first_key, options.first_query};
   }
 
   void choose_logits() {
@@ -199,7 +198,7 @@ struct Call {
 
   /// Makes tensors wrong, if that is what shall be; `written` is one that the call writes. Returns
   /// whether the call must throw, for whatever is wrong with it.
-  bool spoil_tensors(AnyInput& q, AnyInput& v, AnyOutput& written) const {
+  bool spoil_tensors(AnyInput& q, AnyInput& k, AnyInput& v, AnyOutput& written) {
     switch (wrong) {
       case Wrong::nothing:
         return false;
@@ -215,17 +214,25 @@ struct Call {
         written.strides[1] = 0;
         return !written.empty() && written.shape[1] > 1;
       case Wrong::overlap:
-        return share_memory(v, written);
+        return change_one(q, k, v, [&](auto& x) { return share_memory(x, written); });
+      case Wrong::misaligned:
+        if (choose.one_in(5)) return misalign(written);
+        return change_one(q, k, v, [&](auto& x) { return misalign(x); });
       default:
         return true;
     }
   }
 
-  /// Puts one tensor where another one is. Returns whether they then have elements in the same place.
+  /// Puts a view where some of another one is. Returns whether they then have memory in common.
   template <class X>
-  static bool share_memory(X& x, const AnyOutput& written) {
+  bool share_memory(X& x, const AnyOutput& written) {
     if (x.empty() || written.empty()) return false;
-    x.data = written.data;
+    const Index element = coca::detail::element_bytes(x);
+    const auto [x_begin, x_end] = reach(x);
+    const auto [begin, end] = reach(written);
+    const Index first = choose.integer(1 - (x_end - x_begin) / element,
+                                       std::max<Index>((end - begin) / element, 1) - 1);
+    move(x, begin - begin % element + first * element - x_begin);
     return true;
   }
 
@@ -251,6 +258,36 @@ struct Call {
     return true;
   }
 
+  /// What later versions of this fuzzer choose beside the rest, of a call that is right so far: logits of
+  /// up to `scales` times those of ordinary scales, threads, a mask.
+  template <std::size_t N>
+  void choose_more(ChosenMask& seen, const MaskedTokens& tokens, bool may_add,
+                   const std::array<double, N>& scales) {
+    if (wrong != Wrong::nothing) return;
+    if (choose.one_in(4)) {
+      options.scale = choose.pick(scales);
+      if (choose.one_in(3)) options.soft_cap = choose.pick(std::array{1e3, 1e6});
+    }
+    if (choose.one_in(2)) seen = masks.more(tokens, may_add);
+    two_threads = choose.one_in(2);
+  }
+  void choose_misaligned() {
+    if (wrong == Wrong::nothing && choose.one_in(16)) wrong = Wrong::misaligned;
+  }
+
+  /// Calls run(mask): with one that only hides, if it does; its kernel is another one.
+  template <class T, class Form, class Run>
+  static auto with_mask(const ChosenMask& seen, const Run& run) {
+    if constexpr (kMayAdd<T, Form>) {
+      if (seen.adds) return run(seen.mask);
+    }
+    return run(static_cast<const AnyHiding&>(seen.mask));
+  }
+  /// Where masks may add to scores: in one kernel of them all, as each takes its time to compile.
+  template <class T, class Form>
+  static constexpr bool kMayAdd =
+      std::is_same_v<T, float>&& std::is_same_v<decltype(Form::scheme), coca::Dot>;
+
   /// The magnitude of the scale.
   double scale() const {
     return std::fabs(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(dim))));
@@ -264,6 +301,57 @@ struct Call {
   }
 
  private:
+  /// Calls change(view) for one of what a call is given to read, or for the log-sum-exp.
+  template <class Change>
+  bool change_one(AnyInput& q, AnyInput& k, AnyInput& v, const Change& change) {
+    switch (choose.integer(0, 6)) {
+      case 0:
+        return change(v);
+      case 1:
+        return change(q);
+      case 2:
+        return change(k);
+      case 3:
+        return change(options.query_ids);
+      case 4:
+        return change(options.key_ids);
+      case 5: {
+        auto* given = std::get_if<coca::View<const float, 1>>(&options.sinks);
+        return given != nullptr && change(*given);
+      }
+      default: {
+        auto* given = std::get_if<coca::View<double, 3>>(&options.lse);
+        return given != nullptr && change(*given);
+      }
+    }
+  }
+
+  /// Addresses from the first byte to behind the last.
+  template <class X>
+  static std::pair<Index, Index> reach(const X& x) {
+    Index low = 0, high = 1;
+    for (std::size_t axis = 0; axis < x.shape.size(); ++axis) {
+      const Index end = (x.shape[axis] - 1) * x.strides[axis];
+      (end < 0 ? low : high) += end;
+    }
+    const auto first = static_cast<Index>(reinterpret_cast<std::uintptr_t>(x.data));
+    const Index element = coca::detail::element_bytes(x);
+    return {first + low * element, first + high * element};
+  }
+  template <class X>
+  static void move(X& x, Index bytes) {
+    x.data = reinterpret_cast<decltype(x.data)>(reinterpret_cast<std::uintptr_t>(x.data) +
+                                                static_cast<std::uintptr_t>(bytes));
+  }
+  /// Returns whether a view has elements, which are then where they may not be.
+  template <class X>
+  bool misalign(X& x) {
+    const Index element = coca::detail::element_bytes(x);
+    if (x.data == nullptr) return false;
+    move(x, choose.integer(1, element - 1));
+    return !x.empty();
+  }
+
   static void check_memory(Operand& x, const std::vector<std::byte>& before) {
     const std::vector<bool> mine = x.element_bytes();
     for (std::size_t i = 0; i < before.size(); ++i) {
@@ -318,6 +406,16 @@ std::vector<Index> seen_keys(const ReferenceCall& call, Index b, Index h, Index 
     if (call.mask.visible(site)) seen.push_back(site.key_index);
   }
   return seen;
+}
+
+/// Whether what is added to the scores of some keys is a number.
+template <class ReferenceCall>
+bool finite_biases(const ReferenceCall& call, const std::vector<Index>& some, Index b, Index h,
+                   Index m) {
+  return std::ranges::all_of(some, [&](Index n) {
+    return std::isfinite(call.mask.bias(
+        coca::Site{b, h, m, n, call.query_positions().first, call.key_positions().first}));
+  });
 }
 
 /// One call of a kind, of any scheme beside its definition.

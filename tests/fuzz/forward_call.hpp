@@ -14,13 +14,18 @@ struct Sequence {
 
 /// What a mask says of one of several sequences.
 struct MaskOfSequence : coca::MaskDefaults {
-  const AnyMask& mask;
+  const AnyAdding& mask;
   Index number;
-  MaskOfSequence(const AnyMask& all, Index one) : mask(all), number(one) {}
+  MaskOfSequence(const AnyAdding& all, Index one) : mask(all), number(one) {}
   bool visible(coca::Site site) const {
     site.batch = number;
     return mask.visible(site);
   }
+  double bias(coca::Site site) const {
+    site.batch = number;
+    return mask.bias(site);
+  }
+  double slope(Index head) const { return mask.slope(head); }
 };
 
 /// Some tokens of one batch entry.
@@ -35,10 +40,12 @@ TensorView<T> part(const TensorView<T>& x, Index entry, Index first, Index count
 struct ForwardCall : Call {
   using Call::Call;
 
-  /// One call. `run(tensors)` makes it, `bytes()` says how much work memory it takes.
+  /// One call, whose mask may yet become another one of `tokens`. `run(tensors, mask)` makes it,
+  /// `bytes()` says how much work memory it takes.
   template <class T, class Form, class Run, class Bytes>
-  void run_beside(const Form& form, Inputs& in, Operand& out, bool checkable, const AnyMask& seen,
-                  const std::vector<Sequence>& sequences, const Run& run, const Bytes& bytes) {
+  void run_beside(const Form& form, Inputs& in, Operand& out, bool checkable, ChosenMask& seen,
+                  const MaskedTokens& tokens, const std::vector<Sequence>& sequences,
+                  const Run& run, const Bytes& bytes) {
     if (checkable && choose.one_in(2)) options.checked = true;
     if (wrong == Wrong::lse) {
       options.lse = coca::View<double, 3>(lse.data(), {batch, query_heads(), queries + 1});
@@ -46,10 +53,20 @@ struct ForwardCall : Call {
     spoil_options();
     coca::detail::Tensors tensors{out.view<std::byte>(), in.q.view<const std::byte>(),
                                   in.k.view<const std::byte>(), in.v.view<const std::byte>()};
-    const bool must_throw = spoil_tensors(tensors.q, tensors.v, tensors.out);
-    if (wrong == Wrong::nothing && choose.one_in(4)) workspace.resize(bytes());
+    const auto spoil = [&] { return spoil_tensors(tensors.q, tensors.k, tensors.v, tensors.out); };
+    bool must_throw = spoil();
+    const bool own_workspace = wrong == Wrong::nothing && choose.one_in(4);
+    choose_more(seen, tokens, kMayAdd<T, Form>, std::array{1e3, -1e3, 1e6, -1e6, 1e30});
+    if (wrong == Wrong::nothing) {
+      choose_misaligned();
+      must_throw = spoil();
+    }
+    if (own_workspace) workspace.resize(bytes());
     options.workspace = workspace;
-    if (!runs(must_throw, {&out}, [&] { run(tensors); })) return;
+    const auto call = [&] {
+      with_mask<T, Form>(seen, [&](const auto& mask) { run(tensors, mask); });
+    };
+    if (!runs(must_throw, {&out}, call)) return;
     for (const Sequence& sequence : sequences) {
       if (query_heads() > 0) compare<T>(form, in, out, seen, sequence);
     }
@@ -60,7 +77,7 @@ struct ForwardCall : Call {
   std::size_t bytes(const coca::detail::Sequences& sequences, const Scheme& scheme) const {
     const AttentionShape shape{batch, queries, keys, query_heads(), key_heads, dim, value_dim};
     return coca::detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(dim),
-                                            scheme.key_dim(dim), Eigen::DefaultDevice{});
+                                            scheme.key_dim(dim), device(two_threads));
   }
 
  private:
@@ -78,12 +95,13 @@ struct ForwardCall : Call {
   }
 
   template <class T, class Form>
-  void compare(const Form& form, Inputs& in, Operand& out, const AnyMask& seen, const Sequence& s) {
+  void compare(const Form& form, Inputs& in, Operand& out, const ChosenMask& seen,
+               const Sequence& s) {
     const Tensor<double> all_q = in.q.wide(true), all_k = in.k.wide(true), all_v = in.v.wide(true);
     const auto q = part(all_q.view(), s.entry, s.first_query, s.queries);
     const auto k = part(all_k.view(), s.entry, s.first_key, s.keys);
     const auto v = part(all_v.view(), s.entry, s.first_key, s.keys);
-    const MaskOfSequence mask(seen, s.number);
+    const MaskOfSequence mask(seen.mask, s.number);
     Tensor<double> wide_out({1, s.queries, query_heads(), value_dim});
     std::vector<double> wide_lse(static_cast<std::size_t>(query_heads() * s.queries));
     AttentionOptions own = own_options(s);
@@ -91,18 +109,24 @@ struct ForwardCall : Call {
     own.lse = own_lse;
     test::reference::attention(wide_out.view(), q, k, v, form.definition, mask, own);
 
-    const auto bounds = bounds_of<T>(form, in, s.keys);
+    auto bounds = bounds_of<T>(form, in, s.keys, seen.added);
+    // The reference adds up in a row: each of so many additions may round its way.
+    const double in_a_row = static_cast<double>(s.keys) * test::kUnit<double>;
+    bounds.out += 2.0 * test::largest(in.v.wide(false)) * in_a_row;
+    bounds.lse += in_a_row;
+    const double denormals = lost(out_type, static_cast<double>(s.keys + 1));
     const test::reference::Call call{q, k, form.definition, mask, own};
     for (Index h = 0; h < query_heads(); ++h) {
       for (Index m = 0; m < s.queries; ++m) {
         const Index place = s.first_query + m;
-        if (!in.q.ordinary_token(s.entry, place, h) ||
-            !in.ordinary_keys(seen_keys(call, 0, h, m), s.entry, s.first_key, h / group)) {
+        const auto keys_seen = seen_keys(call, 0, h, m);
+        if (!in.q.ordinary_token(s.entry, place, h) || !finite_biases(call, keys_seen, 0, h, m) ||
+            !in.ordinary_keys(keys_seen, s.entry, s.first_key, h / group)) {
           continue;
         }
         for (Index i = 0; i < value_dim; ++i) {
           require_near("out is not the reference's", out.get({s.entry, place, h, i}),
-                       wide_out.view()(0, m, h, i), bounds.out + kDenormal);
+                       wide_out.view()(0, m, h, i), bounds.out + denormals);
         }
         require_near("lse is not the reference's", lse_view()(s.entry, h, place), own_lse(0, h, m),
                      bounds.lse);
@@ -111,14 +135,14 @@ struct ForwardCall : Call {
   }
 
   template <class T, class Form>
-  test::Bounds bounds_of(const Form& form, Inputs& in, Index most_keys) {
+  test::Bounds bounds_of(const Form& form, Inputs& in, Index most_keys, double bias) {
     const double scores = magnitude(form, in.q.wide(false), in.k.wide(false));
     const double value_max = test::largest(in.v.wide(false));
     const bool narrow = q_type == ElementType::bfloat16 && k_type == ElementType::bfloat16 &&
                         v_type == ElementType::bfloat16;
     return with_type(out_type, [&]<class O>(O) {
       using In = std::conditional_t<std::is_same_v<T, double>, double, float>;
-      const double added = options.soft_cap + 4.0;
+      const double added = options.soft_cap + 4.0 + bias;
       return narrow ? test::attention_bounds<Eigen::bfloat16, O>(scores, added, value_max, dim,
                                                                  most_keys)
                     : test::attention_bounds<In, O>(scores, added, value_max, dim, most_keys);

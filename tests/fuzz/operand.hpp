@@ -38,10 +38,11 @@ auto with_type(ElementType type, const Visit& visit) {
 /// What the fuzzer chooses; numbers that are many come from a generator that it seeds.
 struct Choices {
   FuzzedDataProvider bytes;
+  std::uint16_t seed;
   std::mt19937 values;
 
   Choices(const std::uint8_t* data, std::size_t size)
-      : bytes(data, size), values(bytes.ConsumeIntegral<std::uint16_t>()) {}
+      : bytes(data, size), seed(bytes.ConsumeIntegral<std::uint16_t>()), values(seed) {}
 
   Index integer(Index low, Index high) { return bytes.ConsumeIntegralInRange(low, high); }
   bool one_in(Index n) { return integer(0, n - 1) == n - 1; }
@@ -52,11 +53,22 @@ struct Choices {
   double unit() { return std::uniform_real_distribution<double>(-1.0, 1.0)(values); }
 };
 
+/// A number that is denormal in a type.
+inline double denormal(ElementType type) {
+  switch (type) {
+    case ElementType::float64:
+      return 1e-310;
+    case ElementType::float16:
+      return 1e-6;
+    default:
+      return 1e-40;
+  }
+}
 /// An ordinary number: in [-1, 1], some of them 0 or denormal.
-inline double ordinary(Choices& choose) {
+inline double ordinary(Choices& choose, ElementType type) {
   const auto kind = choose.values() % 16;
   if (kind == 0) return 0.0;
-  if (kind == 1) return 1e-40;
+  if (kind == 1) return denormal(type);
   return choose.unit();
 }
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -120,7 +132,7 @@ class Operand {
 
   void fill(bool non_negative, Choices& choose) {
     for_each([&](const Shape& at) {
-      const double x = ordinary(choose);
+      const double x = ordinary(choose, type_);
       set(at, non_negative ? std::fabs(x) : x);
     });
   }

@@ -75,8 +75,10 @@ struct PackedCall : ForwardCall {
       return lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
     };
     const auto count = static_cast<Index>(query_lengths.size());
-    const AnyMask seen =
-        mask(choose.one_in(2) ? 1 : count, longest(query_lengths), longest(key_lengths));
+    const auto tokens = [&](Index entries) {
+      return masked_tokens(entries, longest(query_lengths), longest(key_lengths));
+    };
+    ChosenMask seen = masks.first(tokens(choose.one_in(2) ? 1 : count));
     choose_logits();
     choose_ids_and_sinks();
     options.lse = lse_view();
@@ -92,10 +94,10 @@ struct PackedCall : ForwardCall {
     (choose.one_in(2) ? query_starts : key_starts).spoil(wrong, choose);
     const coca::SequenceStarts query_view = query_starts.view(), key_view = key_starts.view();
     run_beside<T>(
-        form, in, out, strange == 0, seen, sequences,
-        [&](const coca::detail::Tensors& tensors) {
-          coca::detail::run_packed<T>(tensors, query_view, key_view, form.scheme, seen, options,
-                                      Eigen::DefaultDevice{});
+        form, in, out, strange == 0, seen, tokens(count), sequences,
+        [&](const coca::detail::Tensors& tensors, const auto& mask) {
+          coca::detail::run_packed<T>(tensors, query_view, key_view, form.scheme, mask, options,
+                                      device(two_threads));
         },
         [&] {
           return bytes<T>(coca::detail::packed_sequences(query_view, key_view), form.scheme);

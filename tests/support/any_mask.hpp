@@ -53,6 +53,7 @@ class AnyHiding {
 class AnySloped : public AnyHiding {
  public:
   using AnyHiding::AnyHiding;
+  explicit AnySloped(AnyHiding mask) : AnyHiding(std::move(mask)) {}
   double slope(coca::Index head) const { return mask_->slope(head); }
 };
 
@@ -60,6 +61,7 @@ class AnySloped : public AnyHiding {
 class AnyAdding : public AnySloped {
  public:
   using AnySloped::AnySloped;
+  explicit AnyAdding(AnyHiding mask) : AnySloped(std::move(mask)) {}
   double bias(const coca::Site& site) const { return mask_->bias(site); }
 };
 

@@ -106,13 +106,16 @@ Bounds attention_bounds(double magnitude, double added, double value_max, Index 
       (sum_error(static_cast<double>(score_dim) + 20.0, u) + operands.scores) * magnitude +
       8.0 * u * added;
   // A weight exp(s - max), relative: errors of both scores, of their difference and of exp (2 ulp),
-  // which grow by exp where they are not small.
+  // which grow by exp where they are not small. No weight is off by more than 1, whatever its score.
   const double range = 2.0 * (magnitude + added);
-  const double weight = std::expm1(2.0 * score + 2.0 * u * range + 4.0 * u) + operands.weights;
+  const double weight =
+      std::min(std::expm1(2.0 * score + 2.0 * u * range + 4.0 * u), 1.0) + operands.weights;
   // A sum over keys: a tree inside each tile, one addition and one rescaling for every tile.
   const double sum = sum_error(64.0 + 4.0 * static_cast<double>(keys) / 64.0, u);
+  // log(sum of exp) moves by no more than the scores do. What it is a sum of is off by the rounding of
+  // differences and exp, and it is rounded, as the maximum is.
   return {2.0 * value_max * (weight + sum) + storage_unit<TOut>() * value_max,
-          2.0 * score + 2.0 * u * range + weight + sum + 8.0 * u};
+          2.0 * score + 4.0 * u * range + operands.weights + sum + 12.0 * u};
 }
 
 /// The larger of `most` and |actual - expected|; infinite where one of them is NaN or infinite and

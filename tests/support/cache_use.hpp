@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/any_mask.hpp"
 #include "support/bounds.hpp"
 #include "support/tokens.hpp"
 
@@ -280,7 +281,32 @@ class CacheUse {
     return result;
   }
 
-  /// The last tokens of sequences attend: by the cache, and by tensors of the same numbers.
+  template <class Choose>
+  static AnyHiding some_mask(Choose& choose) {
+    switch (choose.integer(0, 5)) {
+      case 1:
+        return AnyHiding(coca::Full{});
+      case 2:
+        return AnyHiding(coca::SlidingWindow{choose.integer(0, 90), 2});
+      case 3:
+        return AnyHiding(coca::Causal{} & coca::SlidingWindow{choose.integer(0, 200), 0});
+      case 4:
+        return AnyHiding(coca::Causal{} & (coca::SinkTokens{choose.integer(0, 40)} |
+                                           coca::SlidingWindow{choose.integer(0, 90), 0}));
+      default:
+        return AnyHiding(coca::Causal{});
+    }
+  }
+
+  /// How wide the queries of a scheme are.
+  template <class Scheme>
+  Index query_dim(const Scheme& scheme) const {
+    return scheme.key_dim(widths_.key_dim) == widths_.key_dim ? widths_.key_dim
+                                                              : 2 * widths_.key_dim;
+  }
+
+  /// The last tokens of sequences attend: by the cache, as many of each or packed, and by tensors of the
+  /// same numbers.
   template <class Choose, class Scheme>
   void decode(const std::vector<SequenceId>& ids, Choose& choose, Random& random,
               const Scheme& scheme) {
@@ -289,27 +315,56 @@ class CacheUse {
       check_tokens(id, lists_.at(id), "before a decode");
       queries = std::min(queries, lists_.at(id).length());
     }
-    if (ids.empty() || queries == 0) return;
+    const bool packed = choose.integer(0, 3) == 3;
+    if (ids.empty() || (queries == 0 && !packed)) return;
+    std::vector<Index> starts{0};
+    for (const SequenceId id : ids) {
+      const Index most = std::min<Index>(lists_.at(id).length(), 20);
+      starts.push_back(starts.back() + (packed ? choose.integer(0, most) : queries));
+    }
     const Index heads = widths_.heads * widths_.group;
-    const Index dim = scheme.rope().dim();
+    const Index dim = query_dim(scheme);
     const auto sequences = static_cast<Index>(ids.size());
-    Tensor<float> q({sequences, queries, heads, dim});
-    Tensor<float> out({sequences, queries, heads, widths_.value_dim});
+    Tensor<float> q({1, starts.back(), heads, dim});
+    Tensor<float> out({1, starts.back(), heads, widths_.value_dim});
     q.fill([&] { return random.uniform(); });
-    coca::decode(out.view(), q.view(), cache_, std::span<const SequenceId>(ids), scheme);
+    const AnyHiding mask = some_mask(choose);
+    coca::AttentionOptions options;
+    if (choose.integer(0, 3) == 3) options.soft_cap = random.pick(std::array{0.5, 3.0});
+    std::vector<float> sinks(static_cast<std::size_t>(heads));
+    if (choose.integer(0, 3) == 3) {
+      for (float& sink : sinks) sink = 4.0F * static_cast<float>(random.uniform());
+      options.sinks = coca::View<const float, 1>(sinks.data(), {heads});
+    }
+    // Some tokens of one behind the other.
+    const auto rows = [&]<class T>(T* first, Index begin, Index count, Index width) {
+      return coca::View<T, 3>(first + begin * heads * width, {count, heads, width});
+    };
+    const auto batch = [&]<class T>(T* first, Index entries, Index count, Index width) {
+      return coca::TensorView<T>(first, {entries, count, heads, width});
+    };
+    if (packed) {
+      coca::packed_decode(rows(out.storage().data(), 0, starts.back(), widths_.value_dim),
+                          rows(q.storage().data(), 0, starts.back(), dim), starts, cache_,
+                          std::span<const SequenceId>(ids), scheme, mask, options);
+    } else {
+      coca::decode(batch(out.storage().data(), sequences, queries, widths_.value_dim),
+                   batch(q.storage().data(), sequences, queries, dim), cache_,
+                   std::span<const SequenceId>(ids), scheme, mask, options);
+    }
     ++decoded_;
-    for (Index i = 0; i < sequences; ++i) {
-      const Tokens& list = lists_.at(ids[static_cast<std::size_t>(i)]);
-      Tensor<float> mine({1, queries, heads, dim}),
-          expected({1, queries, heads, widths_.value_dim}), was(expected);
-      const auto copy = [&](Tensor<float>& to, const Tensor<float>& from) {
-        Tensor<float>::for_each(to.view().shape, [&](Index, Index n, Index h, Index c) {
-          to.view()(0, n, h, c) = from.view()(i, n, h, c);
-        });
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const Tokens& list = lists_.at(ids[i]);
+      const Index count = starts[i + 1] - starts[i];
+      Tensor<float> mine({1, count, heads, dim}), was({1, count, heads, widths_.value_dim}),
+          expected(was);
+      const auto copy = [&](Tensor<float>& to, Tensor<float>& from, Index width) {
+        const auto part = rows(from.storage().data(), starts[i], count, width);
+        std::copy_n(part.data, part.size(), to.storage().data());
       };
-      copy(mine, q);
-      copy(was, out);
-      coca::attention(expected.view(), mine.view(), list.k4(), list.v4(), scheme, coca::Causal{});
+      copy(mine, q, dim);
+      copy(was, out, widths_.value_dim);
+      coca::attention(expected.view(), mine.view(), list.k4(), list.v4(), scheme, mask, options);
       // Of phi . psi: every scheme's terms are within those of a pair of keys as long as the query.
       const double q_row = longest_row(mine);
       const double k_max = largest_finite(list.keys);
@@ -318,7 +373,7 @@ class CacheUse {
           std::max(linear_magnitude(q_row, k_row), coca_magnitude(q_row, k_max)) /
           std::sqrt(static_cast<double>(dim));
       const Bounds bounds = attention_bounds<float, float>(
-          magnitude, 0.0, largest_finite(list.values), dim, list.length(),
+          magnitude, options.soft_cap + 4.0, largest_finite(list.values), dim, list.length(),
           widths_.type == ElementType::int8 ? int8_units(dim) : OperandUnits{});
       const double apart = largest_difference(was, widened(expected));
       require(apart <= 2.0 * bounds.out, "what a cache gives is off what its tokens give by " +

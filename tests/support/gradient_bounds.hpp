@@ -34,9 +34,11 @@ GradientBounds gradient_bounds(double magnitude, double added, double bend, doub
   const double u = kUnit<T>;
   const double score =
       sum_error(static_cast<double>(score_dim) + 20.0, u) * magnitude + 8.0 * u * added;
-  // A weight 2^(s - lse), relative: both rounded, and as numbers in base 2.
+  // A weight 2^(s - lse), relative: both rounded, and as numbers in base 2. It grows by exp where that is
+  // not small.
   const double lse = magnitude + added + std::log(static_cast<double>(keys) + 1.0);
-  const double weight = score + result.lse + 4.0 * u * (magnitude + added + lse) + 4.0 * u;
+  const double weight =
+      std::expm1(score + result.lse + 4.0 * u * (magnitude + added + lse)) + 4.0 * u;
   // dout . v and dout . out, each of at most `change`.
   const double width = static_cast<double>(value_dim);
   const double product =

@@ -3,8 +3,10 @@
 #include <concepts>
 #include <cstdint>
 #include <ranges>
+#include <string_view>
 #include <type_traits>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
 
@@ -46,6 +48,14 @@ class SequenceStarts {
 
   /// How many numbers there are: one more than there are sequences.
   Index size() const { return size_; }
+
+  /// Rejects numbers that are not aligned as their type.
+  void check_aligned(std::string_view argument) const {
+    const auto check = [&]<class I>(const I* starts) {
+      detail::check_aligned(argument, View<const I, 1>(starts, {size_}, {step_}));
+    };
+    wide_ != nullptr ? check(wide_) : check(narrow_);
+  }
 
   /// Where sequence i begins; at size() - 1, all tokens.
   Index operator[](Index i) const {

@@ -13,7 +13,8 @@
 namespace coca::inline v0 {
 
 /// Pointer, shape and strides. Strides count elements, in any order, and may be zero (a broadcast)
-/// or negative. Nothing is owned and nothing is copied.
+/// or negative. The pointer is aligned as T is; calls refuse any other. Nothing is owned and nothing is
+/// copied.
 template <class T, int Rank>
 struct View {
   T* data = nullptr;                  ///< the element at index 0 of every axis

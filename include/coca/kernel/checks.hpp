@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/parallel.hpp"
@@ -55,6 +56,7 @@ void check_view(std::string_view name, const X& x) {
   if (!x.empty() && x.data == nullptr) {
     reject(name, "a null pointer of shape " + list_text(x.shape), "memory behind it");
   }
+  check_aligned(name, x);
 }
 
 /// A tensor to write into: its elements lie apart from each other as far as strides can tell.

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/view.hpp"
@@ -30,6 +31,10 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
   };
   check_lse("lse_a", lse_a.shape);
   check_lse("lse_b", lse_b.shape);
+  check_aligned("out_a", out_a);
+  check_aligned("lse_a", lse_a);
+  check_aligned("out_b", out_b);
+  check_aligned("lse_b", lse_b);
 
   // A thread takes longer to wake than to merge this many numbers.
   constexpr double worth_a_thread = 1e5;

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/view.hpp"
 #include "coca/mask/mask.hpp"
@@ -22,6 +23,7 @@ class Documents : public MaskDefaults {
   explicit Documents(View<const Position, 2> ids) : ids_(ids) {}
 
   void check(const AttentionShape& shape) const {
+    detail::check_aligned("documents.ids", ids_);
     if (ids_.shape[0] == 1 || ids_.shape[0] == shape.batch) return;
     detail::reject("documents.ids", "of shape " + detail::list_text(ids_.shape),
                    "[" + std::to_string(shape.batch) + " or 1, tokens]");

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/view.hpp"
 #include "coca/mask/mask.hpp"
@@ -38,6 +39,7 @@ class BroadcastTensor {
   }
 
   void check(const AttentionShape& shape) const {
+    check_aligned(name_, values_);
     const std::array<Index, 4> wanted{shape.batch, shape.query_heads, shape.queries, shape.keys};
     for (std::size_t axis = 0; axis < 4; ++axis) {
       if (values_.shape[axis] == wanted[axis] || values_.shape[axis] == 1) continue;

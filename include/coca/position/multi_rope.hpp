@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
@@ -87,6 +88,7 @@ class MultiRope {
       detail::reject("axes", std::to_string(axis),
                      "from 0 to " + std::to_string(ids.shape[0] - 1) + ", as ids has them");
     }
+    detail::check_aligned("ids", ids);
     auto table = std::make_shared<Table>();
     table->axes = std::move(axes);
     table->used = ids.shape[0];

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
@@ -43,6 +44,8 @@ void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
   }
   require_equal("x.shape[3] (head_dim)", x.shape[3], rope.dim(), "rope.dim");
   positions.check("positions.ids", x.shape[0], x.shape[1]);
+  check_aligned("out", out);
+  check_aligned("x", x);
   using R = Accumulator<T>;
   constexpr Index tokens_per_item = 64;
   const Index dim = rope.dim(), tokens = x.shape[1];

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
@@ -23,9 +24,10 @@ struct TokenPositions {
   /// A sequence that begins where the tensor does.
   Position operator()(Index batch, Index token) const { return (*this)(batch, token, token); }
 
-  /// Rejects ids which do not fit `batch` sequences of `tokens` tokens.
+  /// Rejects ids which do not fit `batch` sequences of `tokens` tokens, or are not aligned.
   void check(std::string_view argument, Index batch, Index tokens) const {
     if (ids.data == nullptr) return;
+    detail::check_aligned(argument, ids);
     const bool fits = (ids.shape[0] == 1 || ids.shape[0] == batch) && ids.shape[1] == tokens;
     if (fits) return;
     detail::reject(argument, "of shape " + detail::list_text(ids.shape),
