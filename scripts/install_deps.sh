@@ -5,7 +5,7 @@
 set -euo pipefail
 
 declare -A packages=(
-  [build]="g++ cmake make libeigen3-dev"
+  [build]="g++ cmake make ninja-build libeigen3-dev"
   [tests]="catch2 libxtensor-dev nlohmann-json3-dev pkg-config python3 libopenmpi-dev openmpi-bin"
   [examples]="libcli11-dev libxtensor-dev nlohmann-json3-dev gnuplot-nox libopenmpi-dev openmpi-bin"
   [checks]="clang clang-format clang-tidy"

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Configured only, for the flags of each file.
-cmake --preset clang -D COCA_BUILD_EXAMPLES=ON -B build/tidy >/dev/null
+cmake --preset clang -D COCA_BUILD_EXAMPLES=ON -D COCA_TEST_ALL=ON -D CMAKE_DISABLE_PRECOMPILE_HEADERS=ON -B build/tidy >/dev/null
 {
   for file in tests/linking/second_test.cpp examples/*.cpp; do echo "$file"; done
   # This file includes its header twice, to show that one may.

@@ -52,12 +52,12 @@ void for_every_form(const coca::Rope& rope, const Visit& visit) {
   visit(EveryForm{{"xpos", EveryScheme(coca::XPos{coca::Rotary{rope}}), decayed, false, false},
                   std::pow(1.4 / 0.4, 1.0 / 512.0)});
 }
-/// Where a sanitizer watches, for some of them.
+/// For one of COCA_TEST_SHARE forms.
 template <class Visit>
 void for_some_forms(const coca::Rope& rope, const Visit& visit) {
   int number = 0;
   for_every_form(rope, [&](const auto& form) {
-    if (number++ % COCA_TEST_SHARE == 0) visit(form);
+    if (number++ % test_share() == 0) visit(form);
   });
 }
 

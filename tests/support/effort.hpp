@@ -1,13 +1,12 @@
 #pragma once
 
-/// How much the tests do: of random calls one of COCA_TEST_SHARE, fewer where a sanitizer watches each of
-/// them. An emulated processor is some dozens of times slower: there, ranges are sparser as well, and the
-/// longest tensors shorter. No case is left out.
+#include <cstdlib>
+
+/// How much the tests do. The environment variable COCA_TEST_SHARE divides the number of random calls;
+/// scripts/test.sh sets it. An emulated processor is some dozens of times slower: there, ranges
+/// are sparser as well, and the longest tensors shorter. No case is left out.
 namespace test {
 
-#ifndef COCA_TEST_SHARE
-#define COCA_TEST_SHARE 1
-#endif
 #ifdef COCA_TEST_EMULATED
 inline constexpr bool kEmulated = true;
 #else
@@ -28,11 +27,21 @@ inline constexpr bool kAddressSanitizer = true;
 inline constexpr bool kAddressSanitizer = false;
 #endif
 
-/// Of so many random calls, or tokens; at least one.
+/// What COCA_TEST_SHARE says; 1 where nothing is set.
+inline int test_share() {
+  static const int share = [] {
+    const char* text = std::getenv("COCA_TEST_SHARE");
+    const int number = text == nullptr ? 1 : std::atoi(text);
+    return number < 1 ? 1 : number;
+  }();
+  return share;
+}
+
+/// The number of random calls, or tokens, out of `all`; at least one.
 template <class T>
-constexpr T share_of(T all) {
-  constexpr T kPart{COCA_TEST_SHARE};
-  return (all + kPart - 1) / kPart;
+T share_of(T all) {
+  const T part{static_cast<T>(test_share())};
+  return (all + part - 1) / part;
 }
 
 }  // namespace test

@@ -1,0 +1,1 @@
+// CMake ties a precompiled header to a source file; this one has nothing of its own.
