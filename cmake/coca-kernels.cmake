@@ -1,7 +1,10 @@
 # coca::kernels: the kernels compiled once, by the project that uses them and with its flags. A target that links to it
 # compiles the headers in a fraction of the time, without a change to its code. Nothing is built unless it is linked.
-# Included by coca itself and by its package, which say in coca_include where the headers are.
+# Included by coca itself and by its packages, which may say in coca_include where the headers are.
 if(NOT TARGET coca_kernels)
+  if(NOT coca_include)
+    set(coca_include ${CMAKE_CURRENT_LIST_DIR}/../include)
+  endif()
   add_library(coca_kernels STATIC EXCLUDE_FROM_ALL ${coca_include}/coca/kernels.cpp)
   if(TARGET coca::coca)
     target_link_libraries(coca_kernels PUBLIC coca::coca)

@@ -26,7 +26,7 @@ class Coca(ConanFile):
         self.version = ".".join(re.findall(r"#define COCA_VERSION_[A-Z]+ (\d+)", text))
 
     def export_sources(self):
-        for pattern in ("include/*", "LICENSE"):
+        for pattern in ("include/*", "LICENSE", "cmake/coca-kernels.cmake"):
             copy(self, pattern, self._tree, self.export_sources_folder)
 
     def requirements(self):
@@ -37,6 +37,7 @@ class Coca(ConanFile):
 
     def package(self):
         copy(self, "include/*", self.source_folder, self.package_folder)
+        copy(self, "cmake/coca-kernels.cmake", self.source_folder, self.package_folder)
         copy(self, "LICENSE", self.source_folder, f"{self.package_folder}/licenses")
 
     def package_id(self):
@@ -45,5 +46,7 @@ class Coca(ConanFile):
     def package_info(self):
         self.cpp_info.bindirs = []
         self.cpp_info.libdirs = []
+        # The target coca::kernels.
+        self.cpp_info.set_property("cmake_build_modules", ["cmake/coca-kernels.cmake"])
         if self.settings.os in ("Linux", "FreeBSD"):
             self.cpp_info.system_libs = ["pthread"]

@@ -59,7 +59,8 @@ elseif(WAY STREQUAL fetch_content)
 elseif(WAY STREQUAL find_package)
   # From the archive of what is installed, wherever it is unpacked.
   run(${CMAKE_COMMAND} -E tar xf ${PACKAGES}/coca-${VERSION}.tar.gz)
-  build_project(-D CMAKE_PREFIX_PATH=${WORK}/coca-${VERSION})
+  # With its kernels compiled once.
+  build_project(-D CMAKE_PREFIX_PATH=${WORK}/coca-${VERSION} -D COCA_LIBRARY=coca::kernels)
 
 elseif(WAY STREQUAL debian)
   set(package ${PACKAGES}/libcoca-dev_${VERSION}_all.deb)
@@ -96,7 +97,6 @@ elseif(WAY STREQUAL pkg_config)
 
 elseif(WAY STREQUAL single_header)
   run(${PYTHON} ${SOURCE}/scripts/amalgamate.py include/coca/coca.hpp)
-  run(${PYTHON} ${SOURCE}/scripts/amalgamate.py --header coca/coca.hpp include/coca/extern.hpp)
   string(REPLACE "|" ";" eigen "${EIGEN3_INCLUDES}")
   list(TRANSFORM eigen PREPEND -isystem)
   run(${PYTHON} ${SOURCE}/tests/consumer/same_tokens.py coca/coca.hpp ${SOURCE}/include include

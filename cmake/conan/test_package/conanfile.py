@@ -23,6 +23,7 @@ class CocaConsumer(ConanFile):
             "COCA_VERSION": str(self.dependencies["coca"].ref.version),
             "COCA_STANDARD": str(self.settings.compiler.cppstd).removeprefix("gnu"),
             "COCA_EXCEPTIONS": "1",
+            "COCA_LIBRARY": "coca::kernels",
         }
         cmake.configure(variables=expected, build_script_folder="../../../tests/consumer")
         cmake.build()
