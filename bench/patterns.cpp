@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "coca/kernel/query_rows.hpp"
 #include "paired.hpp"
 #include "problem.hpp"
 #include "program.hpp"

@@ -17,6 +17,7 @@ write_basic_package_version_file(coca-config-version.cmake
 install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/coca-config.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/coca-config-version.cmake
+  cmake/coca-kernels.cmake
   DESTINATION ${coca_package_dir})
 
 # For pkg-config. Paths are relative to the file, so that the prefix may move.

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <coca/coca.hpp>
 #include <coca/distributed/ring_attention.hpp>
 #include <coca/distributed/ulysses.hpp>
-#include <coca/extern.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <string>

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Writes the library as a single header, which needs nothing but Eigen.
 
-    scripts/amalgamate.py [--header coca/extern.hpp] [FILE]    # else coca/coca.hpp, to the terminal
+    scripts/amalgamate.py [--header coca/coca.hpp] [FILE]    # else coca/coca.hpp, to the terminal
 
 Headers are put where they are first included; .inc files, which have no include guard and mean
-something else each time, wherever they are included.
+something else each time, wherever they are included. The single header has no compiled mode: what
+COCA_COMPILED leaves out is always in it.
 """
 
 import argparse
@@ -32,7 +33,9 @@ class SingleHeader:
         if guarded and not self.is_first(name):
             return
         self.lines += ["", f"// {name}"]
-        for line in path.read_text(encoding="utf-8").splitlines():
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r'#ifndef COCA_COMPILED\n(#include ".+-inl.hpp"\n)#endif\n', r"\1", text)
+        for line in text.splitlines():
             self.add_line(line, name)
 
     def add_line(self, line, name):

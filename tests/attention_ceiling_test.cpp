@@ -2,7 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/attention.hpp"
 #include "kernel/forward_cases.hpp"
 #include "support/bounds.hpp"

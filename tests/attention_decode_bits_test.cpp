@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"
 #include "support/forms.hpp"

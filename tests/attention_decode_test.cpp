@@ -4,7 +4,7 @@
 #include <memory>
 #include <span>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/attention.hpp"
 #include "kernel/forward_cases.hpp"
 #include "support/bounds.hpp"

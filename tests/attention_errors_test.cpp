@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 
 /// Every documented error: its text names argument, value and expectation, and nothing is written.

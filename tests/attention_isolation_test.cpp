@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
 #include "support/isolation.hpp"

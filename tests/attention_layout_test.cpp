@@ -3,7 +3,7 @@
 #include <limits>
 #include <numeric>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"

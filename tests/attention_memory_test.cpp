@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"
 #include "support/forms.hpp"

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
 #include "support/tokens.hpp"

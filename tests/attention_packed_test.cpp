@@ -1,7 +1,7 @@
 #include <numeric>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
 #include "support/random.hpp"

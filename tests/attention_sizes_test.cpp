@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/address_space.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"

@@ -1,6 +1,6 @@
 #define EIGEN_USE_THREADS
 #include <chrono>
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <iostream>
 
 #include "command_line/mask.hpp"

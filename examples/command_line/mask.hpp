@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <memory>
 #include <optional>
 #include <string>

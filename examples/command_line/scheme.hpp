@@ -1,6 +1,6 @@
 #pragma once
 
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <optional>
 #include <string>
 #include <utility>

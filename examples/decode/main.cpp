@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <iostream>
 #include <string>
 #include <type_traits>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <coca/extern.hpp>
+#include <coca/coca.hpp>
 #include <string>
 #include <utility>
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/parallel.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
+#include "coca/kernel/call/kernel_call.hpp"
 #include "coca/kernel/checks.hpp"
 #include "coca/kernel/forward.hpp"
 #include "coca/kernel/options.hpp"
@@ -19,47 +19,30 @@ namespace coca::inline v0 {
 
 namespace detail {
 
-/// What follows the checks of shapes: those of options, and the kernel.
-template <Real T, class S, class M, class D>
-void run_sequences(const Tensors& tensors, const S& scheme, const M& mask,
+/// What follows the checks of shapes: those of options, and the kernel. `score_dim`: the scheme's.
+template <Real T, class Types, class S, class M>
+void run_sequences(const Tensors& tensors, const S& scheme, Index score_dim, const M& mask,
                    const AttentionShape& shape, const Sequences& sequences,
-                   const AttentionOptions& options, const D& device) {
+                   const AttentionOptions& options, const AnyDevice& device) {
   check_options(options, shape, tensors);
   if (options.checked) check_keys<T>(scheme, tensors.k, sequences.packed());
-
-  const double scale =
-      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
-  forward(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
-                               static_cast<T>(options.soft_cap), options},
-          device);
+  forward(
+      ForwardCall<T>{{tensors.q, tensors.k, tensors.v, AnyScheme<T>::of(scheme),
+                      AnyMask<T>::of(mask), shape, score_dim, sequences,
+                      static_cast<T>(score_scale(options, shape)), static_cast<T>(options.soft_cap),
+                      options, narrow_engine_for<Types>(), bfloat16_functions_for<Types, T>()},
+                     tensors.out},
+      device);
 }
 
-template <Real T, class S, class M, class D>
+template <Real T, class Types = AnyElements, class S, class M>
 void run_attention(const Tensors& tensors, const S& scheme, const M& mask,
-                   const AttentionOptions& options, const D& device) {
+                   const AttentionOptions& options, const AnyDevice& device) {
   const AttentionShape shape = check_tensors(tensors);
-  check_scheme<T>(scheme, tensors.k.shape[3], shape);
+  const Index score_dim = check_scheme<T>(scheme, tensors.k.shape[3], shape);
   mask.check(shape);
-  const Sequences sequences{.count = shape.batch,
-                            .queries = shape.queries,
-                            .keys = shape.keys,
-                            .first_query = options.first_query,
-                            .first_key = options.first_key};
-  run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
-}
-
-/// Bytes of work memory that suffice for a call over these sequences, or over fewer or shorter ones.
-template <Real T, Device D>
-std::size_t sequences_bytes(const Sequences& sequences, const AttentionShape& shape,
-                            Index score_dim, Index key_dim, const D& device) {
-  const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, key_dim);
-  const int threads = thread_count(device);
-  const Index most = ForwardBuffers<T>::most_rows(widths);
-  const Index rows = ForwardPlan::most_rows_per_block(sequences, shape, widths, most, threads);
-  const ForwardPlan plan(sequences, shape, widths, most, threads, threads);
-  return order_bytes(plan) +
-         ForwardBuffers<T>::bytes(rows, widths) * static_cast<std::size_t>(threads) + kAlignment -
-         1;
+  run_sequences<T, Types>(tensors, scheme, score_dim, mask, shape, whole_sequences(shape, options),
+                          options, device);
 }
 
 }  // namespace detail
@@ -97,7 +80,8 @@ template <class Out, class Q, class K, class V, class S, class M = Full,
 void attention(Out&& out, const Q& q, const K& k, const V& v, const S& scheme, const M& mask = {},
                const AttentionOptions& options = {}, const D& device = {}) {
   if constexpr (detail::checked_types<Out, const Q, const K, const V, S, M, D>()) {
-    detail::run_attention<Accumulator<ElementOf<Q>>>(
+    detail::run_attention<Accumulator<ElementOf<Q>>, detail::Elements<ElementOf<Out>, ElementOf<Q>,
+                                                                      ElementOf<K>, ElementOf<V>>>(
         {tensor_view(out), tensor_view(q), tensor_view(k), tensor_view(v)}, scheme, mask, options,
         device);
   }
@@ -115,10 +99,8 @@ std::size_t workspace_bytes(const Q& q, const K& k, const V& v, const S& scheme,
   using T = Accumulator<ElementOf<Q>>;
   const detail::AnyInput keys = tensor_view(k);
   const AttentionShape shape = detail::check_inputs(tensor_view(q), keys, tensor_view(v));
-  detail::check_scheme<T>(scheme, keys.shape[3], shape);
-  const detail::Sequences sequences{
-      .count = shape.batch, .queries = shape.queries, .keys = shape.keys};
-  return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),
+  const Index score_dim = detail::check_scheme<T>(scheme, keys.shape[3], shape);
+  return detail::sequences_bytes<T>(detail::whole_sequences(shape, {}), shape, score_dim,
                                     keys.shape[3], device);
 }
 

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "coca/attention.hpp"
@@ -27,90 +24,49 @@ namespace detail {
 
 /// What stands for the keys, or values, of a cache among tensors: a shape, as long as the longest
 /// sequence.
-inline AnyInput cached_operand(const AnyInput& q, const PanelLayout& layout,
-                               const Sequences& sequences, Index dim) {
-  return {nullptr, layout.type, {q.shape[0], sequences.longest_keys(), layout.heads, dim}, {}};
-}
-
-inline void check_cached_queries(const AnyInput& q, const PanelLayout& layout,
-                                 std::string_view heads_name) {
-  check_precision(layout, "q", q.type);
-  if (q.shape[2] % layout.heads == 0) return;
-  reject(heads_name, std::to_string(q.shape[2]),
-         "a multiple of the cache's " + std::to_string(layout.heads));
-}
-
-/// The sizes of a call: that queries fit the cache, and both the scheme.
-template <Real T, class S>
-AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
-                            const Sequences& sequences, const S& scheme) {
-  require_equal("q.shape[0] (batch)", q.shape[0], sequences.count, "one entry for each sequence");
-  check_cached_queries(q, layout, "q.shape[2] (heads)");
-  const AttentionShape shape = check_inputs(q, cached_operand(q, layout, sequences, layout.key_dim),
-                                            cached_operand(q, layout, sequences, layout.value_dim));
-  check_scheme<T>(scheme, layout.key_dim, shape, "cache.key_dim");
-  return shape;
-}
-
-inline void check_cached_options(const AttentionOptions& options) {
-  if (options.query_ids.data != nullptr || options.key_ids.data != nullptr) {
-    reject("options.query_ids or key_ids", "given", "none: a cache holds neighbours");
-  }
-}
-
-inline Sequences cached_sequences(const PanelSequence* sequences, std::span<const SequenceId> ids,
-                                  Index queries, const AttentionOptions& options) {
-  return {.count = static_cast<Index>(ids.size()),
-          .queries = queries,
-          .first_query = options.first_query,
-          .first_key = options.first_key,
-          .cached = sequences,
-          .ids = ids.data()};
-}
+COCA_FUNCTION AnyInput cached_operand(const AnyInput& q, const PanelLayout& layout,
+                                      const Sequences& sequences, Index dim);
+COCA_FUNCTION void check_cached_queries(const AnyInput& q, const PanelLayout& layout,
+                                        std::string_view heads_name);
+/// The sizes of a call: that queries fit the cache.
+COCA_FUNCTION AttentionShape check_cached(const AnyInput& q, const PanelLayout& layout,
+                                          const Sequences& sequences);
+COCA_FUNCTION void check_cached_options(const AttentionOptions& options);
+COCA_FUNCTION Sequences cached_sequences(const PanelSequence* sequences,
+                                         std::span<const SequenceId> ids, Index queries,
+                                         const AttentionOptions& options);
 
 /// A call whose queries, sequences and scheme fit together; `longest` is what the mask is asked about.
-template <Real T, class S, class M, class D>
+template <Real T, class Types, class S, class M>
 void run_cached(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
                 const Sequences& sequences, const AttentionShape& shape,
-                const AttentionShape& longest, const S& scheme, const M& mask,
-                const AttentionOptions& options, const D& device) {
+                const AttentionShape& longest, const S& scheme, Index score_dim, const M& mask,
+                const AttentionOptions& options, const AnyDevice& device) {
   const Tensors tensors{out, q, cached_operand(q, layout, sequences, layout.key_dim),
                         cached_operand(q, layout, sequences, layout.value_dim)};
   check_result(tensors, shape, sequences.packed());
   check_cached_options(options);
   check_options(options, shape, tensors);
   mask.check(longest);
-  const double scale =
-      options.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.query_dim)));
-  decode_call(ForwardCall<T, S, M>{tensors, scheme, mask, shape, sequences, static_cast<T>(scale),
-                                   static_cast<T>(options.soft_cap), options, &layout},
+  decode_call(ForwardCall<T>{{tensors.q, tensors.k, tensors.v, AnyScheme<T>::of(scheme),
+                              AnyMask<T>::of(mask), shape, score_dim, sequences,
+                              static_cast<T>(score_scale(options, shape)),
+                              static_cast<T>(options.soft_cap), options, narrow_engine_for<Types>(),
+                              bfloat16_functions_for<Types, T>(), &layout},
+                             tensors.out},
               device);
 }
 
-template <Real T, class S, class M, class D>
+template <Real T, class Types = AnyElements, class S, class M>
 void run_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
                 const PanelSequence* stored, std::span<const SequenceId> ids, const S& scheme,
-                const M& mask, const AttentionOptions& options, const D& device) {
+                const M& mask, const AttentionOptions& options, const AnyDevice& device) {
   check_view("q", q);
   const Sequences sequences = cached_sequences(stored, ids, q.shape[1], options);
-  const AttentionShape shape = check_cached<T>(q, layout, sequences, scheme);
-  run_cached<T>(out, q, layout, sequences, shape, shape, scheme, mask, options, device);
-}
-
-/// Bytes of work memory that suffice for a call.
-template <Real T, Device D>
-std::size_t cached_bytes(const Sequences& sequences, const AttentionShape& shape, Index score_dim,
-                         const PanelLayout& layout, const D& device) {
-  const ForwardWidths widths(tile_engine<T>(target()), shape, score_dim, layout.key_dim);
-  const Sequences few = few_of(sequences, shape);
-  const Sequences many = many_of(sequences, shape);
-  return std::max(
-      few.longest_queries() == 0
-          ? 0
-          : DecodeMemory::of<T>(few, shape, widths).bytes(thread_count(device)) + kAlignment - 1,
-      many.longest_queries() == 0
-          ? 0
-          : sequences_bytes<T>(many, shape, score_dim, layout.key_dim, device));
+  const AttentionShape shape = check_cached(q, layout, sequences);
+  const Index score_dim = check_scheme<T>(scheme, layout.key_dim, shape, "cache.key_dim");
+  run_cached<T, Types>(out, q, layout, sequences, shape, shape, scheme, score_dim, mask, options,
+                       device);
 }
 
 }  // namespace detail
@@ -144,9 +100,9 @@ void decode(Out&& out, const Q& q, const Cache& cache, std::span<const SequenceI
             const D& device = {}) {
   if constexpr (detail::checked_types<Out, const Q, const Q, const Q, S, M, D>()) {
     cache.check_sequences(sequences);
-    detail::run_decode<Accumulator<ElementOf<Q>>>(tensor_view(out), tensor_view(q), cache.layout(),
-                                                  cache.sequences(), sequences, scheme, mask,
-                                                  options, device);
+    detail::run_decode<Accumulator<ElementOf<Q>>, detail::Elements<ElementOf<Out>, ElementOf<Q>>>(
+        tensor_view(out), tensor_view(q), cache.layout(), cache.sequences(), sequences, scheme,
+        mask, options, device);
   }
 }
 
@@ -163,8 +119,13 @@ std::size_t decode_workspace_bytes(const Q& q, const Cache& cache,
   cache.check_sequences(sequences);
   const AnyInput queries = tensor_view(q);
   const Sequences all = cached_sequences(cache.sequences(), sequences, queries.shape[1], {});
-  const AttentionShape shape = check_cached<T>(queries, cache.layout(), all, scheme);
-  return cached_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout(), device);
+  const AttentionShape shape = check_cached(queries, cache.layout(), all);
+  const Index score_dim = check_scheme<T>(scheme, cache.layout().key_dim, shape, "cache.key_dim");
+  return cached_bytes<T>(all, shape, score_dim, cache.layout().key_dim, device);
 }
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/decode-inl.hpp"
+#endif

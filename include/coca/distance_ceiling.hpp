@@ -6,7 +6,6 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "coca/attention.hpp"
 #include "coca/core/error.hpp"
@@ -167,15 +166,11 @@ void attend_near_and_far(const TensorView<T>& out, const DistanceCeiling<S>& sch
     run(far_out, scheme.far(), far_keys(mask, ceiling), options);
     merge(out, lse, far_out, far_lse, device);
   };
-  std::visit(
-      [&](const auto& lse) {
-        if constexpr (requires { lse.shape; }) {
-          attend(lse, true);
-        } else {
-          attend(View<Accumulator<T>, 3>(), false);
-        }
-      },
-      options.lse);
+  if (options.lse) {
+    options.lse.with_view([&](const auto& lse) { attend(lse, true); });
+  } else {
+    attend(View<Accumulator<T>, 3>(), false);
+  }
 }
 
 }  // namespace detail

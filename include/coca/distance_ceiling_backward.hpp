@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
-#include <variant>
 
 #include "coca/attention_backward.hpp"
 #include "coca/core/parallel.hpp"
@@ -16,13 +14,13 @@ namespace coca::inline v0 {
 namespace detail {
 
 /// to += x, elementwise.
-template <class T, class D>
-void add_to(const TensorView<T>& to, const TensorView<T>& x, const D& device) {
+template <class T>
+void add_to(const TensorView<T>& to, const TensorView<T>& x, const AnyDevice& device) {
   using R = Accumulator<T>;
   const auto& shape = to.shape;
   // A thread takes longer to wake than to add this many numbers.
   constexpr double worth_a_thread = 1e5;
-  parallel_for(device, workers_for(static_cast<double>(x.size()) / worth_a_thread, device),
+  parallel_for(device, device.workers_for(static_cast<double>(x.size()) / worth_a_thread),
                shape[0] * shape[1], [&](int, Index item) {
                  const Index b = item / shape[1];
                  const Index n = item % shape[1];
@@ -67,11 +65,10 @@ void attention_backward(DQ&& dq, DK&& dk, DV&& dv, const DOut& dout, const Q& q,
       take(far_dq);
       take(far_dk);
       take(far_dv);
-      std::visit(
-          [&](auto& bias) {
-            if constexpr (requires { bias.shape; }) take(bias);
-          },
-          far_more.bias);
+      more.bias.with_view([&](auto bias) {
+        take(bias);
+        far_more.bias = bias;
+      });
       return carver.bytes();
     };
     lay_out(Carver(far_arena().reserve(lay_out(Carver()))));
@@ -84,14 +81,10 @@ void attention_backward(DQ&& dq, DK&& dk, DV&& dv, const DOut& dout, const Q& q,
     add_to(tensor_view(dq), far_dq, device);
     add_to(tensor_view(dk), far_dk, device);
     add_to(tensor_view(dv), far_dv, device);
-    std::visit(
-        [&](const auto& bias) {
-          using Bias = std::remove_cvref_t<decltype(bias)>;
-          if constexpr (requires { bias.shape; }) {
-            add_to(bias, std::get<Bias>(far_more.bias), device);
-          }
-        },
-        more.bias);
+    more.bias.with_view([&]<class T>(const View<T, 4>& bias) {
+      add_to(bias, View<T, 4>(reinterpret_cast<T*>(far_more.bias.data), far_more.bias.shape),
+             device);
+    });
   }
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "coca/attention.hpp"
@@ -13,37 +12,10 @@ namespace detail {
 
 inline constexpr std::string_view kPackedKeyWidth = "k.shape[2] (width of the key operand)";
 
-inline void check_starts(std::string_view name, const SequenceStarts& starts, Index tokens) {
-  if (starts.size() == 0) reject(name, "empty", "0 and more");
-  starts.check_aligned(name);
-  const auto at = [&](Index i) { return std::string(name) + "[" + std::to_string(i) + "]"; };
-  if (starts[0] != 0) reject(at(0), std::to_string(starts[0]), "0");
-  for (Index i = 1; i < starts.size(); ++i) {
-    if (starts[i] >= starts[i - 1]) continue;
-    reject(at(i), std::to_string(starts[i]), std::to_string(starts[i - 1]) + " or more");
-  }
-  const Index last = starts.size() - 1;
-  if (starts[last] != tokens) require_equal(at(last), starts[last], tokens, "tokens");
-}
-
-inline void check_sequences(const SequenceStarts& query_starts, const SequenceStarts& key_starts,
-                            const AttentionShape& shape) {
-  check_starts("query_starts", query_starts, shape.queries);
-  check_starts("key_starts", key_starts, shape.keys);
-  require_equal("key_starts.size()", key_starts.size(), query_starts.size(),
-                "that of query_starts");
-}
-
-inline void check_packed_options(const AttentionOptions& options) {
-  if (options.first_query) {
-    reject("options.first_query", "given",
-           "none: a packed sequence's last query stands where its last key does");
-  }
-  if (options.first_key != 0) {
-    reject("options.first_key", std::to_string(options.first_key),
-           "0: every packed sequence begins there");
-  }
-}
+COCA_FUNCTION void check_starts(std::string_view name, const SequenceStarts& starts, Index tokens);
+COCA_FUNCTION void check_sequences(const SequenceStarts& query_starts,
+                                   const SequenceStarts& key_starts, const AttentionShape& shape);
+COCA_FUNCTION void check_packed_options(const AttentionOptions& options);
 
 inline Sequences packed_sequences(const SequenceStarts& query_starts,
                                   const SequenceStarts& key_starts) {
@@ -52,25 +24,20 @@ inline Sequences packed_sequences(const SequenceStarts& query_starts,
 }
 
 /// The sizes a scheme and a mask are checked against: the longest of every kind.
-inline AttentionShape longest_shape(const Sequences& sequences, AttentionShape shape) {
-  shape.batch = sequences.count;
-  shape.queries = sequences.longest_queries();
-  shape.keys = sequences.longest_keys();
-  return shape;
-}
+COCA_FUNCTION AttentionShape longest_shape(const Sequences& sequences, AttentionShape shape);
 
-template <Real T, class S, class M, class D>
+template <Real T, class Types = AnyElements, class S, class M>
 void run_packed(const Tensors& tensors, const SequenceStarts& query_starts,
                 const SequenceStarts& key_starts, const S& scheme, const M& mask,
-                const AttentionOptions& options, const D& device) {
+                const AttentionOptions& options, const AnyDevice& device) {
   const AttentionShape shape = check_tensors(tensors, true);
   check_sequences(query_starts, key_starts, shape);
   check_packed_options(options);
   const Sequences sequences = packed_sequences(query_starts, key_starts);
   const AttentionShape longest = longest_shape(sequences, shape);
-  check_scheme<T>(scheme, tensors.k.shape[3], longest, kPackedKeyWidth);
+  const Index score_dim = check_scheme<T>(scheme, tensors.k.shape[3], longest, kPackedKeyWidth);
   mask.check(longest);
-  run_sequences<T>(tensors, scheme, mask, shape, sequences, options, device);
+  run_sequences<T, Types>(tensors, scheme, score_dim, mask, shape, sequences, options, device);
 }
 
 }  // namespace detail
@@ -101,7 +68,10 @@ void packed_attention(Out&& out, const Q& q, const K& k, const V& v,
   using namespace detail;
   if constexpr (checked_types<decltype(packed_view(out)), decltype(packed_view(q)),
                               decltype(packed_view(k)), decltype(packed_view(v)), S, M, D>()) {
-    run_packed<Accumulator<ElementOf<decltype(packed_view(q))>>>(
+    using Types =
+        Elements<ElementOf<decltype(packed_view(out))>, ElementOf<decltype(packed_view(q))>,
+                 ElementOf<decltype(packed_view(k))>, ElementOf<decltype(packed_view(v))>>;
+    run_packed<Accumulator<ElementOf<decltype(packed_view(q))>>, Types>(
         {packed_view(out), packed_view(q), packed_view(k), packed_view(v)}, query_starts,
         key_starts, scheme, mask, options, device);
   }
@@ -119,10 +89,13 @@ std::size_t packed_workspace_bytes(const Q& q, const K& k, const V& v,
       detail::check_inputs(detail::packed_view(q), keys, detail::packed_view(v), true);
   detail::check_sequences(query_starts, key_starts, shape);
   const detail::Sequences sequences = detail::packed_sequences(query_starts, key_starts);
-  detail::check_scheme<T>(scheme, keys.shape[3], detail::longest_shape(sequences, shape),
-                          detail::kPackedKeyWidth);
-  return detail::sequences_bytes<T>(sequences, shape, scheme.score_dim(shape.query_dim),
-                                    keys.shape[3], device);
+  const Index score_dim = detail::check_scheme<T>(
+      scheme, keys.shape[3], detail::longest_shape(sequences, shape), detail::kPackedKeyWidth);
+  return detail::sequences_bytes<T>(sequences, shape, score_dim, keys.shape[3], device);
 }
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/packed_attention-inl.hpp"
+#endif

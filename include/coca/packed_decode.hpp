@@ -21,28 +21,21 @@ inline Sequences packed_cached_sequences(const PanelSequence* stored,
 }
 
 /// The sizes of a call: that queries fit their starts and the cache.
-inline AttentionShape check_packed_cached(const AnyInput& q, const PanelLayout& layout,
-                                          const Sequences& sequences) {
-  const SequenceStarts& starts = *sequences.query_starts;
-  check_starts("query_starts", starts, q.shape[1]);
-  require_equal("query_starts.size()", starts.size(), sequences.count + 1,
-                "one more than there are sequences");
-  check_cached_queries(q, layout, "q.shape[1] (heads)");
-  return check_inputs(q, cached_operand(q, layout, sequences, layout.key_dim),
-                      cached_operand(q, layout, sequences, layout.value_dim), true);
-}
+COCA_FUNCTION AttentionShape check_packed_cached(const AnyInput& q, const PanelLayout& layout,
+                                                 const Sequences& sequences);
 
-template <Real T, class S, class M, class D>
+template <Real T, class Types = AnyElements, class S, class M>
 void run_packed_decode(const AnyOutput& out, const AnyInput& q, const PanelLayout& layout,
                        const Sequences& sequences, const S& scheme, const M& mask,
-                       const AttentionOptions& options, const D& device) {
+                       const AttentionOptions& options, const AnyDevice& device) {
   check_extents("out", out);
   check_view("q", q);
   const AttentionShape shape = check_packed_cached(q, layout, sequences);
   const AttentionShape longest = longest_shape(sequences, shape);
-  check_scheme<T>(scheme, layout.key_dim, longest, "cache.key_dim");
+  const Index score_dim = check_scheme<T>(scheme, layout.key_dim, longest, "cache.key_dim");
   check_packed_options(options);
-  run_cached<T>(out, q, layout, sequences, shape, longest, scheme, mask, options, device);
+  run_cached<T, Types>(out, q, layout, sequences, shape, longest, scheme, score_dim, mask, options,
+                       device);
 }
 
 }  // namespace detail
@@ -72,7 +65,8 @@ void packed_decode(Out&& out, const Q& q, const SequenceStarts& query_starts, co
   using Queries = decltype(packed_view(q));
   if constexpr (checked_types<decltype(packed_view(out)), Queries, Queries, Queries, S, M, D>()) {
     cache.check_sequences(sequences);
-    run_packed_decode<Accumulator<ElementOf<Queries>>>(
+    run_packed_decode<Accumulator<ElementOf<Queries>>,
+                      Elements<ElementOf<decltype(packed_view(out))>, ElementOf<Queries>>>(
         packed_view(out), packed_view(q), cache.layout(),
         packed_cached_sequences(cache.sequences(), sequences, query_starts), scheme, mask, options,
         device);
@@ -89,8 +83,13 @@ std::size_t packed_decode_workspace_bytes(const Q& q, const SequenceStarts& quer
   cache.check_sequences(sequences);
   const Sequences all = packed_cached_sequences(cache.sequences(), sequences, query_starts);
   const AttentionShape shape = check_packed_cached(packed_view(q), cache.layout(), all);
-  check_scheme<T>(scheme, cache.layout().key_dim, longest_shape(all, shape), "cache.key_dim");
-  return cached_bytes<T>(all, shape, scheme.score_dim(shape.query_dim), cache.layout(), device);
+  const Index score_dim =
+      check_scheme<T>(scheme, cache.layout().key_dim, longest_shape(all, shape), "cache.key_dim");
+  return cached_bytes<T>(all, shape, score_dim, cache.layout().key_dim, device);
 }
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/packed_decode-inl.hpp"
+#endif

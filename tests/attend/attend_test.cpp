@@ -5,7 +5,7 @@
 #include <iterator>
 #include <limits>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/effort.hpp"
 #include "support/program_folder.hpp"
 

@@ -1,4 +1,4 @@
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/cache_use.hpp"
 #include "support/catch.hpp"
 

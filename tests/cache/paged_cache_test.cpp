@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/tokens.hpp"
 

@@ -1,6 +1,6 @@
 #include "coca/cache/rolling_cache.hpp"
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/tokens.hpp"
 

@@ -3,7 +3,7 @@
 
 #include "coca/cache/paged_cache.hpp"
 #include "coca/cache/rolling_cache.hpp"
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

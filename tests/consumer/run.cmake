@@ -96,10 +96,10 @@ elseif(WAY STREQUAL pkg_config)
 
 elseif(WAY STREQUAL single_header)
   run(${PYTHON} ${SOURCE}/scripts/amalgamate.py include/coca/coca.hpp)
-  run(${PYTHON} ${SOURCE}/scripts/amalgamate.py --header coca/extern.hpp include/coca/extern.hpp)
+  run(${PYTHON} ${SOURCE}/scripts/amalgamate.py --header coca/coca.hpp include/coca/extern.hpp)
   string(REPLACE "|" ";" eigen "${EIGEN3_INCLUDES}")
   list(TRANSFORM eigen PREPEND -isystem)
-  run(${PYTHON} ${SOURCE}/tests/consumer/same_tokens.py coca/extern.hpp ${SOURCE}/include include
+  run(${PYTHON} ${SOURCE}/tests/consumer/same_tokens.py coca/coca.hpp ${SOURCE}/include include
     ${COMPILER} ${language} ${flags} ${eigen})
   build_by_hand(-Iinclude ${eigen})
 

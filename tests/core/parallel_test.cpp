@@ -13,9 +13,9 @@ TEST_CASE("every item is done once, by a worker in range", "[core]") {
   for (const int threads : {1, 2, 3}) {
     const Eigen::ThreadPoolDevice device(&pool, threads);
     for (const coca::Index items : {0, 1, 2, 100}) {
-      const int workers = thread_count(device);
+      const int workers = AnyDevice(device).threads();
       CHECK(workers == threads);
-      CHECK(helper_count(device) == threads);
+      CHECK(AnyDevice(device).helpers() == threads);
       std::vector<std::atomic<int>> done(static_cast<std::size_t>(items));
       std::atomic<bool> in_range{true};
       parallel_for(device, workers, items, [&](int worker, coca::Index item) {
@@ -44,7 +44,7 @@ TEST_CASE("inside its own pool the work is done by the caller alone", "[core]") 
   Eigen::Notification done;
   int workers = 0;
   pool.Schedule([&] {
-    workers = helper_count(device);
+    workers = AnyDevice(device).helpers();
     done.Notify();
   });
   done.Wait();

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/program_folder.hpp"
 
 /// The command-line program for caches from outside.

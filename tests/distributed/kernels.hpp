@@ -2,14 +2,13 @@
 
 #include <cmath>
 
-#include "coca/decode.hpp"
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/any_mask.hpp"
 #include "support/effort.hpp"
 #include "support/forms.hpp"
 #include "support/tiles.hpp"
 
-/// One kernel for all schemes and masks of these tests, compiled in kernels.cpp.
+/// One type for all schemes and masks of these tests.
 namespace test {
 
 using EveryScheme =
@@ -63,20 +62,3 @@ void for_some_forms(const coca::Rope& rope, const Visit& visit) {
 }
 
 }  // namespace test
-
-/// For calls on one thread, and on several.
-#ifdef COCA_TEST_INSTANTIATE
-#define COCA_TEST_EXTERN
-#else
-#define COCA_TEST_EXTERN extern
-#endif
-#define COCA_TEST_KERNELS(Device)                                                      \
-  COCA_TEST_EXTERN template void forward(                                              \
-      const ForwardCall<float, test::EveryScheme, test::CountedMask>&, const Device&); \
-  COCA_TEST_EXTERN template void decode_few(                                           \
-      const ForwardCall<float, test::EveryScheme, test::CountedMask>&, const Device&);
-
-namespace coca::inline v0::detail {
-COCA_TEST_KERNELS(Eigen::DefaultDevice)
-COCA_TEST_KERNELS(Eigen::ThreadPoolDevice)
-}  // namespace coca::inline v0::detail

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 
 /// What snippets of the documentation are given to work on.
 using Tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;

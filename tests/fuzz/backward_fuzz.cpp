@@ -200,7 +200,7 @@ struct BackwardCall : Call {
       to.sinks.emplace(Operand({1, 1, 1, query_heads() + more(Wrong::sinks_shape)}, type,
                                Operand::Use::output, choose));
     }
-    if (wrong == Wrong::sinks_without) options.sinks = std::monostate{};
+    if (wrong == Wrong::sinks_without) options.sinks = {};
   }
 
   /// Makes the call. Returns whether it was a right one.

@@ -315,14 +315,10 @@ struct Call {
         return change(options.query_ids);
       case 4:
         return change(options.key_ids);
-      case 5: {
-        auto* given = std::get_if<coca::View<const float, 1>>(&options.sinks);
-        return given != nullptr && change(*given);
-      }
-      default: {
-        auto* given = std::get_if<coca::View<double, 3>>(&options.lse);
-        return given != nullptr && change(*given);
-      }
+      case 5:
+        return options.sinks && change(options.sinks);
+      default:
+        return options.lse && change(options.lse);
     }
   }
 

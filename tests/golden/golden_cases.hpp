@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/npy.hpp"

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
+#include "coca/kernel/forward_block.hpp"
 #include "coca/reference/attention.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"
@@ -49,7 +49,7 @@ TEST_CASE("attention over parts of the keys merges to the whole", "[kernel]") {
     for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
       options.first_key = cuts[i];
       options.lse = coca::view(i == 0 ? merged_lse : part_lse);
-      if (i > 0) options.sinks = std::monostate{};
+      if (i > 0) options.sinks = {};
       const auto out = i == 0 ? merged.view() : part.view();
       coca::attention(out, q.view(), slice<double>(k.view(), cuts[i], cuts[i + 1]),
                       slice<double>(v.view(), cuts[i], cuts[i + 1]), form.scheme, mask, options);

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -9,7 +9,7 @@
 #include <numeric>
 #include <vector>
 
-#include "coca/kernel/coordinate_pairs.hpp"
+#include "coca/kernel/call/scheme_hooks.hpp"
 #include "coca/position/rope.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
@@ -36,6 +36,8 @@ template <class T>
 struct Engine : TileEngine<T> {
   const CacheFunctions<T>& cache;
   const GradientFunctions<T>& gradients;
+  const PackedTurns<T>& turns;
+  const Bfloat16Functions<T>* bfloat16;
 };
 
 /// Calls visit(engine, engine for narrow types) for each of them.
@@ -44,12 +46,14 @@ void for_each_engine(Visit&& visit) {
   for (const Target target : kAllTargets) {
     if (!target_available(target)) continue;
     INFO(coca::target_name(target));
-    visit(Engine<T>{tile_engine<T>(target), cache_functions<T>(target),
-                    gradient_functions<T>(target)},
-          narrow_engine(target));
+    visit(
+        Engine<T>{tile_engine<T>(target), cache_functions<T>(target), gradient_functions<T>(target),
+                  packed_turns<T>(target), bfloat16_functions<T>(target)},
+        narrow_engine(target));
   }
   INFO("wide");
-  visit(Engine<T>{wide::kEngine<T>, wide::kCacheFunctions<T>, wide::kGradientFunctions<T>},
+  visit(Engine<T>{wide::kEngine<T>, wide::kCacheFunctions<T>, wide::kGradientFunctions<T>,
+                  wide::kPackedTurns<T>, wide::bfloat16_functions<T>()},
         wide::kNarrowEngine);
 }
 
@@ -592,7 +596,8 @@ TEMPLATE_TEST_CASE("turning the keys of a panel, and rows of queries", "[kernel]
         // Rows, with one angle a pair.
         const std::vector<T> rows = random_numbers<T>(3 * depth, random);
         std::vector<T> to = rows;
-        engine.turn_rows(to.data(), pairs, angles.data(), angles.data() + all, to.data(), 3, depth);
+        engine.cache.turn_rows(to.data(), pairs, angles.data(), angles.data() + all, to.data(), 3,
+                               depth);
         double worst = 0.0;
         for (Index r = 0; r < 3; ++r) {
           for (Index j = 0; j < pairs.count; ++j) {
@@ -637,8 +642,8 @@ TEMPLATE_TEST_CASE("keys turn where they are packed", "[kernel][engine]", float,
         for (Index key = 0; key < keys; ++key) rows.push_back(k.data() + key * width);
         std::vector<T> panels(static_cast<std::size_t>(kTileKeys * depth), T(-7));
         engine.pack_keys(rows.data(), panels.data(), first, keys, begin, depth);
-        const auto turn = whole ? engine.turn_whole : engine.turn_halves;
-        coca::detail::for_each_pairs(rope, [&](const CoordinatePairs& pairs) {
+        const auto turn = whole ? engine.turns.whole : engine.turns.halves;
+        pair_runs(rope).for_each([&](const CoordinatePairs& pairs) {
           turn(panels.data(), first, keys, depth, pairs, angles.data(), more.data(),
                more.data() + half);
         });
@@ -677,7 +682,7 @@ TEMPLATE_TEST_CASE("columns are scaled, and no others", "[kernel][engine]", floa
     for (const Index count : {1, 7, 16}) {
       std::vector<T> x = random_numbers<T>(3 * kTileKeys, random);
       const std::vector<T> before = x;
-      engine.scale_columns(x.data(), 2, count, factors.data());
+      engine.cache.scale_columns(x.data(), 2, count, factors.data());
       for (std::size_t i = 0; i < x.size(); ++i) {
         const auto column = static_cast<Index>(i) % kTileKeys;
         const bool scaled = static_cast<Index>(i) < 2 * kTileKeys && column < count;

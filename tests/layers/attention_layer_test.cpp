@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "layers/checkpoint.hpp"
 #include "layers/support.hpp"
 #include "support/bounds.hpp"

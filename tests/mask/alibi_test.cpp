@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/mask/causal.hpp"
 #include "coca/mask/tensor_mask.hpp"
 #include "coca/reference/attention.hpp"

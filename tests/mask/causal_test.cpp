@@ -1,6 +1,6 @@
 #include "coca/mask/causal.hpp"
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 #include "support/tiles.hpp"
 

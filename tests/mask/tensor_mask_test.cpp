@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/attention.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "coca/coca.hpp"
 #include "coca/distance_ceiling_backward.hpp"
-#include "coca/extern.hpp"
 #include "coca/reference/attention.hpp"
 #include "matrix/methods.hpp"
 #include "support/bounds.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/score.hpp"
 #include "support/any_mask.hpp"
 #include "support/random.hpp"

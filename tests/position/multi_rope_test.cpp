@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/position/frequencies.hpp"
 #include "coca/reference/attention.hpp"
 #include "coca/scheme/coca.hpp"

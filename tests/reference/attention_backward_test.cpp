@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/bounds.hpp"
 #include "support/catch.hpp"
 #include "support/forms.hpp"

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "support/catch.hpp"
 
 /// What the kernel is told by the types of a scheme's maps.

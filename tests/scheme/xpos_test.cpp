@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/scheme/coca.hpp"
 #include "coca/scheme/rotary.hpp"
 #include "support/catch.hpp"

@@ -3,7 +3,7 @@
 #include <functional>
 #include <type_traits>
 
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/score.hpp"
 
 /// Every scheme of the library beside its definition.

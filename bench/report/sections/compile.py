@@ -13,7 +13,7 @@ def section(results: Results, plots) -> Section:
     part = Section("Compile time")
     part.add(
         "Processor seconds for a file with one call of `attention`, at -O2 with the hot loops of all instruction sets. "
-        f"Target: below {MOST:g}. With `coca/extern.hpp` the kernels are another file's."
+        f"Target: below {MOST:g}. With `coca/coca.hpp` the kernels are another file's."
     )
     rows = program["rows"]
     part.add(

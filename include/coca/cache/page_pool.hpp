@@ -23,17 +23,11 @@ namespace coca::inline v0::detail {
 /// back would otherwise wait for its page table.
 class Slab {
  public:
-  explicit Slab(std::size_t bytes) : alignment_(bytes < kLargePiece ? kAlignment : kLargePiece) {
-    memory_ = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{alignment_}));
-#if defined(__linux__)
-    // No more than a hint: where it is refused, memory is as it was.
-    if (alignment_ == kLargePiece) madvise(memory_, bytes, MADV_HUGEPAGE);
-#endif
-  }
+  explicit Slab(std::size_t bytes);
   Slab(Slab&& other) noexcept
       : alignment_(other.alignment_), memory_(std::exchange(other.memory_, nullptr)) {}
   Slab& operator=(Slab&&) = delete;
-  ~Slab() { ::operator delete (memory_, std::align_val_t{alignment_}); }
+  ~Slab();
 
   std::byte* memory() const { return memory_; }
 
@@ -52,53 +46,24 @@ class PagePool {
   PagePool(std::size_t page_bytes, Index most) : page_bytes_(page_bytes), most_(most) {}
 
   /// How many pages can still be taken.
-  Index left() const {
-    return most_ == 0 ? std::numeric_limits<Index>::max()
-                      : most_ - made_ + static_cast<Index>(free_.size());
-  }
+  Index left() const;
   /// Pages in use, and the bytes of these and of those kept for later.
   Index used() const { return made_ - static_cast<Index>(free_.size()); }
   std::size_t bytes() const { return static_cast<std::size_t>(made_) * page_bytes_; }
 
   /// A page of its own for one sequence. The caller has asked `left`.
-  std::byte* take() {
-    if (free_.empty()) make_page();
-    std::byte* page = free_.back();
-    users_[page] = 1;
-    free_.pop_back();
-    return page;
-  }
-  void share(std::byte* page) { ++users_[page]; }
+  std::byte* take();
+  void share(std::byte* page);
   /// How many sequences hold a page.
-  Index users(std::byte* page) const { return users_.at(page); }
+  Index users(std::byte* page) const;
   bool shared(std::byte* page) const { return users(page) > 1; }
-  void give_back(std::byte* page) {
-    if (--users_[page] == 0) free_.push_back(page);
-  }
+  void give_back(std::byte* page);
 
  private:
   static constexpr std::size_t kMostSlabBytes = std::size_t{32} << 20;
 
   /// Puts a new page among the free ones.
-  void make_page() {
-    if (slab_left_ == 0) {
-      // As much again as there is, so that a small cache stays small.
-      Index pages = std::clamp<Index>(static_cast<Index>(kMostSlabBytes / page_bytes_), 1,
-                                      std::max<Index>(made_, 1));
-      if (most_ != 0) pages = std::min(pages, most_ - made_);
-      free_.reserve(static_cast<std::size_t>(made_ + pages));
-      slabs_.reserve(slabs_.size() + 1);
-      slabs_.emplace_back(static_cast<std::size_t>(pages) * page_bytes_);
-      slab_left_ = pages;
-      next_ = slabs_.back().memory();
-    }
-    // What no token has been written to must still be numbers.
-    std::memset(next_, 0, page_bytes_);
-    free_.push_back(next_);
-    next_ += page_bytes_;
-    --slab_left_;
-    ++made_;
-  }
+  void make_page();
 
   std::size_t page_bytes_;
   Index most_;
@@ -117,14 +82,9 @@ class PageReserve {
   explicit PageReserve(PagePool& pool) : pool_(pool) {}
   PageReserve(const PageReserve&) = delete;
   PageReserve& operator=(const PageReserve&) = delete;
-  ~PageReserve() {
-    for (std::byte* page : pages_) pool_.give_back(page);
-  }
+  ~PageReserve();
 
-  void fill(Index pages) {
-    pages_.reserve(static_cast<std::size_t>(pages));
-    for (Index i = 0; i < pages; ++i) pages_.push_back(pool_.take());
-  }
+  void fill(Index pages);
   std::byte* take() {
     std::byte* page = pages_.back();
     pages_.pop_back();
@@ -137,3 +97,7 @@ class PageReserve {
 };
 
 }  // namespace coca::inline v0::detail
+
+#ifndef COCA_COMPILED
+#include "coca/cache/page_pool-inl.hpp"
+#endif

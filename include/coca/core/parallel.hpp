@@ -1,12 +1,10 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <concepts>
-#include <exception>
 #include <unsupported/Eigen/CXX11/Tensor>
-#include <unsupported/Eigen/CXX11/ThreadPool>
 
+#include "coca/core/compiled.hpp"
 #include "coca/core/scalar.hpp"
 
 /// Work over Eigen's devices: items are handed out one by one to whoever is free.
@@ -26,88 +24,67 @@ concept Device = std::same_as<D, Eigen::DefaultDevice> || PoolDevice<D>;
 
 namespace detail {
 
-/// How many threads a device has.
-template <Device D>
-int thread_count(const D& device) {
-  if constexpr (PoolDevice<D>) {
-    return std::max(1, device.numThreads());
-  } else {
-    return 1;
+/// A device whose type the kernels need not know.
+class AnyDevice {
+ public:
+  template <Device D>
+  AnyDevice(const D& device) {
+    if constexpr (PoolDevice<D>) {
+      threads_ = std::max(1, device.numThreads());
+      // A pool thread that waited for its own pool could wait for ever.
+      helpers_ = device.getPool()->CurrentThreadId() >= 0 ? 1 : threads_;
+      device_ = &device;
+      schedule_ = [](const void* pool, void (*task)(void*), void* argument) {
+        // Two captured pointers fit std::function's own storage: no allocation.
+        static_cast<const D*>(pool)->getPool()->Schedule([task, argument] { task(argument); });
+      };
+    }
   }
-}
 
-/// How many of them may work on a call from here, the calling one included.
-template <Device D>
-int helper_count(const D& device) {
-  if constexpr (PoolDevice<D>) {
-    // A pool thread that waited for its own pool could wait for ever.
-    return device.getPool()->CurrentThreadId() >= 0 ? 1 : thread_count(device);
-  } else {
-    return 1;
+  /// How many threads it has.
+  int threads() const { return threads_; }
+  /// How many of them may work on a call from here, the calling one included.
+  int helpers() const { return helpers_; }
+  /// How many workers to use for work that is worth so many, 1 or more.
+  int workers_for(double worth) const {
+    return static_cast<int>(std::clamp(worth, 1.0, static_cast<double>(helpers_)));
   }
-}
+  /// Hands task(argument) to another thread.
+  void schedule(void (*task)(void*), void* argument) const { schedule_(device_, task, argument); }
 
-/// How many workers to use for what is worth so many, 1 or more.
-template <Device D>
-int workers_for(double worth, const D& device) {
-  return static_cast<int>(std::clamp(worth, 1.0, static_cast<double>(helper_count(device))));
-}
+ private:
+  int threads_ = 1;
+  int helpers_ = 1;
+  const void* device_ = nullptr;
+  void (*schedule_)(const void* pool, void (*task)(void*), void* argument) = nullptr;
+};
+
+/// A function of a worker and an item, its type erased. It does not own what it calls.
+class ItemFunction {
+ public:
+  template <class Body>
+  ItemFunction(const Body& body)
+      : body_(&body), call_([](const void* any, int worker, Index item) {
+          (*static_cast<const Body*>(any))(worker, item);
+        }) {}
+
+  void operator()(int worker, Index item) const { call_(body_, worker, item); }
+
+ private:
+  const void* body_;
+  void (*call_)(const void* body, int worker, Index item);
+};
 
 /// Calls body(worker, item) for every item in [0, items), where worker < workers tells apart the
 /// calls that may run at the same time. The calling thread is one of the workers. The first
 /// exception thrown by body is rethrown here, after all workers have stopped.
-template <Device D, class Body>
-void parallel_for(const D& device, int workers, Index items, const Body& body) {
-  if constexpr (PoolDevice<D>) {
-    if (workers > 1) {
-      struct Shared {
-        const Body& body;
-        Index items;
-        Eigen::Barrier done;
-        std::atomic<Index> next_item{0};
-        std::atomic<int> next_worker{0};
-        std::atomic<bool> failed{false};
-        std::exception_ptr error{};
-
-        void work() {
-#if defined(__cpp_exceptions)
-          try {
-            take_items();
-          } catch (...) {
-            if (!failed.exchange(true)) error = std::current_exception();
-          }
-#else
-          take_items();
-#endif
-        }
-        void take_items() {
-          const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
-          while (!failed.load(std::memory_order_relaxed)) {
-            const Index item = next_item.fetch_add(1, std::memory_order_relaxed);
-            if (item >= items) break;
-            body(worker, item);
-          }
-        }
-      } shared{body, items, Eigen::Barrier(static_cast<unsigned>(workers - 1))};
-
-      for (int helper = 1; helper < workers; ++helper) {
-        // One captured pointer fits std::function's own storage: no allocation.
-        device.getPool()->Schedule([state = &shared] {
-          state->work();
-          state->done.Notify();
-        });
-      }
-      shared.work();
-      shared.done.Wait();
-#if defined(__cpp_exceptions)
-      if (shared.error) std::rethrow_exception(shared.error);
-#endif
-      return;
-    }
-  }
-  for (Index item = 0; item < items; ++item) body(0, item);
-}
+COCA_FUNCTION void parallel_for(const AnyDevice& device, int workers, Index items,
+                                const ItemFunction& body);
 
 }  // namespace detail
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/core/parallel-inl.hpp"
+#endif

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <array>
-#include <cstdlib>
-#include <string_view>
+
+#include "coca/core/compiled.hpp"
 
 /// One binary, the best instruction set at run time.
 ///
@@ -43,18 +43,11 @@ enum class Target {
 };
 
 /// As COCA_TARGET has it: "baseline", "avx2", "avx512" or "avx512_bf16".
-inline const char* target_name(Target target) {
-  switch (target) {
-    case Target::avx2:
-      return "avx2";
-    case Target::avx512:
-      return "avx512";
-    case Target::avx512_bf16:
-      return "avx512_bf16";
-    default:
-      return "baseline";
-  }
-}
+COCA_FUNCTION const char* target_name(Target target);
+
+/// The instruction set in use, chosen when first asked: the best available, or the one named by the
+/// environment variable COCA_TARGET if it is available.
+COCA_FUNCTION Target target();
 
 namespace detail {
 
@@ -62,47 +55,9 @@ inline constexpr std::array kAllTargets{Target::baseline, Target::avx2, Target::
                                         Target::avx512_bf16};
 
 /// Whether this program has code for a target and this processor can run it.
-inline bool target_available(Target target) {
-#if COCA_TARGET_AVX512
-  if (target == Target::avx512_bf16) {
-    return target_available(Target::avx512) && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512vnni");
-  }
-  if (target == Target::avx512) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  }
-#endif
-#if COCA_TARGET_AVX2
-  if (target == Target::avx2) {
-    // Every processor with AVX2 has F16C, whose name clang 14 does not know here.
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  }
-#endif
-  return target == Target::baseline;
-}
-
-inline Target choose_target() {
-  // A name in the environment holds the library to one target, for tests and comparisons.
-  if (const char* name = std::getenv("COCA_TARGET")) {
-    for (const Target target : kAllTargets) {
-      if (std::string_view(name) == target_name(target) && target_available(target)) return target;
-    }
-  }
-  for (const Target target : {Target::avx512_bf16, Target::avx512, Target::avx2}) {
-    if (target_available(target)) return target;
-  }
-  return Target::baseline;
-}
+COCA_FUNCTION bool target_available(Target target);
 
 }  // namespace detail
-
-/// The instruction set in use, chosen when first asked: the best available, or the one named by the
-/// environment variable COCA_TARGET if it is available.
-inline Target target() {
-  static const Target chosen = detail::choose_target();
-  return chosen;
-}
 
 namespace detail {
 
@@ -137,3 +92,7 @@ void on_target(Target which, const F& f) {
 }  // namespace detail
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/core/target-inl.hpp"
+#endif

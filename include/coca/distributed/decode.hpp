@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <variant>
 
 #include "coca/core/view.hpp"
 #include "coca/core/workspace.hpp"
@@ -99,7 +98,8 @@ distributed::Traffic run_rank_decode(const TensorView<Out>& out, const TensorVie
                                      const D& device) {
   check_view("q", q);
   const Sequences entries{.count = q.shape[0], .queries = q.shape[1]};
-  const AttentionShape shape = check_cached<T>(q, cache.layout(), entries, scheme);
+  const AttentionShape shape = check_cached(q, cache.layout(), entries);
+  check_scheme<T>(scheme, cache.layout().key_dim, shape, "cache.key_dim");
   const Tensors tensors{out, q, cached_operand(q, cache.layout(), entries, cache.layout().key_dim),
                         cached_operand(q, cache.layout(), entries, cache.layout().value_dim)};
   check_result(tensors, shape);
@@ -133,18 +133,13 @@ distributed::Traffic run_rank_decode(const TensorView<Out>& out, const TensorVie
   // Nothing seen yet, but that the first rank counts the sinks.
   std::fill_n(own.out.data, own.out.size(), T(0));
   std::fill_n(own.lse.data, own.lse.size(), kMinusInfinity<T>);
-  std::visit(
-      [&](const auto& sinks) {
-        if constexpr (requires { sinks.shape; }) {
-          if (ranks.rank() > 0) return;
-          for (Index b = 0; b < shape.batch; ++b) {
-            for (Index h = 0; h < shape.query_heads; ++h) {
-              std::fill_n(&own.lse(b, h, 0), shape.queries, static_cast<T>(sinks(h)));
-            }
-          }
-        }
-      },
-      options.sinks);
+  if (options.sinks && ranks.rank() == 0) {
+    for (Index b = 0; b < shape.batch; ++b) {
+      for (Index h = 0; h < shape.query_heads; ++h) {
+        std::fill_n(&own.lse(b, h, 0), shape.queries, static_cast<T>(options.sinks(h)));
+      }
+    }
+  }
 
   AttentionOptions asked = options;
   asked.sinks = {};

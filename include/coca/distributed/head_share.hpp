@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <variant>
 
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
@@ -79,22 +78,14 @@ namespace detail {
 /// Of what options give for all heads, that of some. `query_heads`: how many there are.
 inline AttentionOptions options_of_heads(AttentionOptions options,
                                          const distributed::HeadRange& heads, Index query_heads) {
-  std::visit(
-      [&](auto& sinks) {
-        if constexpr (requires { sinks.shape; }) {
-          require_equal("options.sinks.shape[0]", sinks.shape[0], query_heads, "heads of q");
-          sinks = part_of(sinks, 0, heads.begin, heads.size());
-        }
-      },
-      options.sinks);
-  std::visit(
-      [&](auto& lse) {
-        if constexpr (requires { lse.shape; }) {
-          require_equal("options.lse.shape[1] (heads)", lse.shape[1], query_heads, "heads of q");
-          lse = part_of(lse, 1, heads.begin, heads.size());
-        }
-      },
-      options.lse);
+  options.sinks.with_view([&](const auto& sinks) {
+    require_equal("options.sinks.shape[0]", sinks.shape[0], query_heads, "heads of q");
+    options.sinks = part_of(sinks, 0, heads.begin, heads.size());
+  });
+  options.lse.with_view([&](const auto& lse) {
+    require_equal("options.lse.shape[1] (heads)", lse.shape[1], query_heads, "heads of q");
+    options.lse = part_of(lse, 1, heads.begin, heads.size());
+  });
   return options;
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <variant>
 
 #include "coca/attention.hpp"
 #include "coca/core/any_tensor.hpp"
@@ -72,11 +71,7 @@ void copy_elements(const TensorView<const From>& from, const TensorView<To>& to)
 /// Gives log-sum-exps to who asked for them.
 template <Real T>
 void store_lse(const View<const T, 3>& lse, const AttentionOptions& options) {
-  std::visit(
-      [&](const auto& to) {
-        if constexpr (requires { to.shape; }) copy_elements(as_tensor(lse), as_tensor(to));
-      },
-      options.lse);
+  options.lse.with_view([&](const auto& to) { copy_elements(as_tensor(lse), as_tensor(to)); });
 }
 
 /// Memory for what ranks send and gather, which the calling thread keeps for its next call.

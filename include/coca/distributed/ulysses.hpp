@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <type_traits>
-#include <variant>
 
 #include "coca/attention.hpp"
 #include "coca/core/view.hpp"
@@ -192,7 +191,7 @@ distributed::Traffic run_ulysses(const TensorView<Out>& out, const TensorView<co
   exchange.spread(v, sent_v, all_v, key_share);
   transfers.wait();
   AttentionOptions own = options_of_heads(options, own_queries, shape.query_heads);
-  const bool wants_lse = !std::holds_alternative<std::monostate>(options.lse);
+  const bool wants_lse = static_cast<bool>(options.lse);
   if (wants_lse) own.lse = all_lse;
   own.checked = false;
   attention(all_out, all_q, all_k, all_v, scheme, mask, own, device);
@@ -200,13 +199,9 @@ distributed::Traffic run_ulysses(const TensorView<Out>& out, const TensorView<co
   if (wants_lse) exchange.gather(as_tensor(all_lse), come_lse, shape.queries, query_share);
   transfers.wait();
   exchange.unpack(all_out, come_out, out, query_share);
-  std::visit(
-      [&](const auto& lse) {
-        if constexpr (requires { lse.shape; }) {
-          exchange.unpack(as_tensor(all_lse), come_lse, as_tensor(lse), query_share);
-        }
-      },
-      options.lse);
+  options.lse.with_view([&](const auto& lse) {
+    exchange.unpack(as_tensor(all_lse), come_lse, as_tensor(lse), query_share);
+  });
   return traffic;
 }
 

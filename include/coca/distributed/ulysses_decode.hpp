@@ -2,7 +2,6 @@
 
 #include <span>
 #include <type_traits>
-#include <variant>
 
 #include "coca/core/view.hpp"
 #include "coca/core/workspace.hpp"
@@ -88,13 +87,9 @@ Traffic ulysses_decode(Out&& out, const Q& q, const Cache& cache,
                  detail::heads_of(from, own.begin, own.end), cache, sequences, scheme, mask, asked,
                  device);
     detail::share_heads(to, shares, ranks, traffic);
-    std::visit(
-        [&](const auto& lse) {
-          if constexpr (requires { lse.shape; }) {
-            detail::share_heads(detail::as_tensor(lse), shares, ranks, traffic);
-          }
-        },
-        options.lse);
+    options.lse.with_view([&](const auto& lse) {
+      detail::share_heads(detail::as_tensor(lse), shares, ranks, traffic);
+    });
   }
   return traffic;
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <type_traits>
-#include <variant>
 
 #include "coca/core/scalar.hpp"
 #include "coca/kernel/backward_operands.hpp"
@@ -14,20 +12,18 @@
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/kernel/tile_scores.hpp"
 #include "coca/mask/mask.hpp"
-#include "coca/scheme/scheme.hpp"
 
 /// The walk over the tiles of some rows and keys.
 namespace coca::inline v0::detail {
 
-template <class Call>
+template <Real T>
 class BackwardBlock {
-  using T = typename Call::Number;
   static constexpr Index kStride = kTileStride<T>;
 
  public:
-  BackwardBlock(const Call& call, const TileEngine<T>& engine, const BackwardWidths<T>& widths,
-                const BackwardBuffers<T>& buffers, const BackwardSequence<T>& memory,
-                const ForwardItem& item)
+  BackwardBlock(const BackwardCall<T>& call, const TileEngine<T>& engine,
+                const BackwardWidths<T>& widths, const BackwardBuffers<T>& buffers,
+                const BackwardSequence<T>& memory, const ForwardItem& item)
       : call_(call),
         functions_(gradient_functions<T>(target())),
         widths_(widths),
@@ -35,7 +31,7 @@ class BackwardBlock {
         memory_(memory),
         row_begin_(item.begin),
         operands_(call, engine, widths, buffers, memory, item),
-        scores_(call, engine, operands_) {}
+        scores_(call, engine, operands_, kStride, call.adjoints->logits) {}
 
   /// Parts of it know where others are.
   BackwardBlock(const BackwardBlock&) = delete;
@@ -45,7 +41,7 @@ class BackwardBlock {
   T phi_factor() const { return scores_.phi_factor(); }
   T score_unit() const { return scores_.score_unit(); }
 
-  const BackwardOperands<Call>& operands() const { return operands_; }
+  const BackwardOperands<T>& operands() const { return operands_; }
 
   /// Adds what these rows and the keys first .. last give each other, from a multiple of kTileKeys on.
   void run(Index first_key, Index last_key) {
@@ -198,33 +194,28 @@ class BackwardBlock {
 
   /// The gradient of a bias, where it is asked for.
   void add_bias(Index row, Index rows, Index base, const KeyRange& keys, const T* changes) const {
-    std::visit(
-        [&](const auto& bias) {
-          if constexpr (requires { bias(0, 0, 0, 0); }) {
-            for (Index r = 0; r < rows; ++r) {
-              const Site at = scores_.site(row + r, base);
-              for (Index key = keys.first; key < keys.last; ++key) {
-                auto& to = bias(at.batch, at.head, at.query_index, base + key);
-                to +=
-                    static_cast<std::remove_reference_t<decltype(to)>>(changes[r * kStride + key]);
-              }
-            }
-          }
-        },
-        call_.more.bias);
+    const AnyOutputView<4>& bias = call_.more.bias;
+    if (!bias) return;
+    for (Index r = 0; r < rows; ++r) {
+      const Site at = operands_.site(row + r, base);
+      for (Index key = keys.first; key < keys.last; ++key) {
+        bias.add(static_cast<double>(changes[r * kStride + key]), at.batch, at.head, at.query_index,
+                 base + key);
+      }
+    }
   }
 
   /// Keys that go through a product together at the edge of a mask.
   static constexpr Index kSomeKeys = 4 * kRowGroup;
 
-  const Call& call_;
+  const BackwardCall<T>& call_;
   const GradientFunctions<T>& functions_;
   const BackwardWidths<T>& widths_;
   const BackwardBuffers<T>& buffers_;
   const BackwardSequence<T>& memory_;
   Index row_begin_;
-  BackwardOperands<Call> operands_;
-  TileScores<Call, BackwardOperands<Call>, kStride, true> scores_;
+  BackwardOperands<T> operands_;
+  TileScores<T> scores_;
 };
 
 }  // namespace coca::inline v0::detail

@@ -9,14 +9,14 @@
 #include "coca/core/any_tensor.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/target.hpp"
-#include "coca/kernel/coordinate_pairs.hpp"
+#include "coca/kernel/call/kernel_call.hpp"
 #include "coca/kernel/decode_plan.hpp"
 #include "coca/kernel/key_block.hpp"
 #include "coca/kernel/key_rows.hpp"
 #include "coca/kernel/panels.hpp"
 #include "coca/kernel/query_rows.hpp"
 #include "coca/kernel/tile_engine.hpp"
-#include "coca/position/panel_angles.hpp"
+#include "coca/position/panel_turns.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// The operands of one item of the decode kernel: keys and values where the cache holds them.
@@ -31,31 +31,33 @@ namespace coca::inline v0::detail {
 ///
 /// Reading is what takes the time, so it never pauses: while keys are multiplied, their values are
 /// asked for, and while those are, the keys of the next block.
-template <class Call>
-class DecodeOperands : public QueryRows<Call> {
-  using Base = QueryRows<Call>;
-  using Base::call_, Base::engine_, Base::narrow_, Base::widths_, Base::sequence_, Base::span;
-  using Base::key_positions_, Base::key_head_, Base::rows_, Base::tile_;
+template <Real T>
+class DecodeOperands : public QueryRows<T> {
+  using Base = QueryRows<T>;
+  using Base::call_, Base::engine_, Base::widths_, Base::tile_;
 
  public:
-  using T = typename Call::Number;
-  using S = typename Call::Scheme;
+  using Base::key_head;
 
-  DecodeOperands(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
-                 const DecodeBuffers<T>& buffers, const ForwardItem& item)
+  DecodeOperands(const ForwardCall<T>& call, const TileEngine<T>& engine,
+                 const ForwardWidths& widths, const DecodeBuffers<T>& buffers,
+                 const ForwardItem& item)
       : Base(call, engine, widths, buffers, item),
         buffers_(buffers),
         functions_(cache_functions<T>(target())),
         panels_(functions_.panels(call.cache->type)),
         plain_(functions_.panels(kElementType<T>)),
-        int8_(call.cache->type == ElementType::int8 && kScalesScores ? functions_.int8 : nullptr),
-        bfloat16_(call.cache->type == ElementType::bfloat16 &&
-                          call.tensors.q.type == ElementType::bfloat16
-                      ? engine.bfloat16
+        keeps_keys_(call.scheme.keeps_keys()),
+        turned_(call.scheme.functions->turned),
+        int8_(call.cache->type == ElementType::int8 && scales_scores() ? functions_.int8 : nullptr),
+        bfloat16_(call.cache->type == ElementType::bfloat16 && call.q.type == ElementType::bfloat16
+                      ? call.bfloat16
                       : nullptr),
         layout_(*call.cache),
         cached_(*item.sequence.cached) {
-    if constexpr (TurnsKeys<S>) turns_ = call.scheme.rope().template panel_turns<T>();
+    if (!turns_keys()) return;
+    turns_ = call.scheme.functions->panel_turns(call.scheme.scheme);
+    pairs_ = call.scheme.functions->pair_runs(call.scheme.scheme);
   }
 
   KeyBlock block(Index number) const {
@@ -69,16 +71,16 @@ class DecodeOperands : public QueryRows<Call> {
   /// phi(q), for keys as TurnedKey says. Where those are (t, t),
   ///     (x, y) . R_n (t, t) = (x + y, y - x) . R_n (t, 0).
   void load_queries(T factor) {
-    if (KeepsKeys<S, T> && bfloat16_ != nullptr) return load_bfloat16_queries(factor);
+    if (keeps_keys_ && bfloat16_ != nullptr) return load_bfloat16_queries(factor);
     Base::load_queries(factor);
-    if constexpr (TurnsKeys<S>) {
-      if constexpr (kTurnedKey<S> == TurnedKey::twice) {
+    if (turns_keys()) {
+      if (turned_ == TurnedKey::twice) {
         std::fill_n(buffers_.cosines, widths_.score / 2, T(1));
         std::fill_n(buffers_.sines, widths_.score / 2, T(-1));
-        turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, tile_.queries);
+        turn_queries(tile_.queries, this->rows(), buffers_.cosines, buffers_.sines, tile_.queries);
       }
     } else if (int8_ != nullptr) {
-      int8_->round_queries(tile_.queries, buffers_.panel_queries, rows_, widths_.score);
+      int8_->round_queries(tile_.queries, buffers_.panel_queries, this->rows(), widths_.score);
     }
   }
 
@@ -86,13 +88,12 @@ class DecodeOperands : public QueryRows<Call> {
   void load_keys(const KeyBlock& block, const KeyBlock& next) {
     block_ = panels_of(block);
     next_ = panels_of(next);
-    if constexpr (TurnsKeys<S>) {
-      call_.scheme.rope().cos_sin(-(this->key_offset() + block.base), buffers_.cosines,
-                                  buffers_.sines);
-      turn_queries(tile_.queries, rows_, buffers_.cosines, buffers_.sines, buffers_.turned);
-      if (int8_ != nullptr) {
-        int8_->scale_to_units(buffers_.turned, buffers_.panel_queries, rows_, widths_.score);
-      }
+    if (!turns_keys()) return;
+    call_.scheme.functions->cos_sin(call_.scheme.scheme, -(this->key_offset() + block.base),
+                                    buffers_.cosines, buffers_.sines);
+    turn_queries(tile_.queries, this->rows(), buffers_.cosines, buffers_.sines, buffers_.turned);
+    if (int8_ != nullptr) {
+      int8_->scale_to_units(buffers_.turned, buffers_.panel_queries, this->rows(), widths_.score);
     }
   }
 
@@ -102,8 +103,8 @@ class DecodeOperands : public QueryRows<Call> {
       const PanelPlace at = block_.place(layout_, key);
       T* scores = tile_.scores + key;
       panel_scores(row, rows, key, at, scores);
-      if constexpr (kScalesScores) {
-        scale(scores, rows, kPanelTokens, layout_.key_scales(at.page, key_head_, at.panel));
+      if (scales_scores()) {
+        scale(scores, rows, kPanelTokens, layout_.key_scales(at.page, key_head(), at.panel));
       }
     }
   }
@@ -123,8 +124,8 @@ class DecodeOperands : public QueryRows<Call> {
     std::size_t count = 0;
     for_each_panel(first, last, [&](Index key, Index end, const PanelPlace& at) {
       scale(tile_.scores + key, rows, end - key,
-            layout_.value_scales(at.page, key_head_, at.panel) + key % kPanelTokens);
-      const std::byte* values = layout_.values(at.page, key_head_, at.panel);
+            layout_.value_scales(at.page, key_head(), at.panel) + key % kPanelTokens);
+      const std::byte* values = layout_.values(at.page, key_head(), at.panel);
       const bool more = key < next_.keys.end;
       panels[count++] = {values, more ? keys_at(next_.place(layout_, key)) : values};
     });
@@ -148,14 +149,15 @@ class DecodeOperands : public QueryRows<Call> {
   bool values_finite() const { return cached_.finite; }
 
   const T* value_row(Index key, T* scratch) const {
-    return cached_value(layout_, cached_.place(layout_, key), key_head_, scratch);
+    return cached_value(layout_, cached_.place(layout_, key), key_head(), scratch);
   }
 
   void prefetch_key(Index) const {}
 
  private:
   /// Whether psi grows with the key, so that the scale of an int8 key may wait for the score.
-  static constexpr bool kScalesScores = KeepsKeys<S, T> || TurnsKeys<S>;
+  bool scales_scores() const { return keeps_keys_ || turns_keys(); }
+  bool turns_keys() const { return turned_ != TurnedKey::no; }
 
   /// So many rows are worth psi of a panel being written, and read again.
   static constexpr Index kManyRows = 9;
@@ -175,7 +177,7 @@ class DecodeOperands : public QueryRows<Call> {
     return {&run, (block.base - run.first_token + run.first_lane) / kPanelTokens, block};
   }
   const std::byte* keys_at(const PanelPlace& at) const {
-    return layout_.keys(at.page, key_head_, at.panel);
+    return layout_.keys(at.page, key_head(), at.panel);
   }
   /// Calls visit(first, last, place) for the parts of some keys that are in the same panel.
   template <class Visit>
@@ -190,7 +192,7 @@ class DecodeOperands : public QueryRows<Call> {
   /// Of int8: columns of scores or weights, times the scales of their keys or values.
   void scale(T* columns, Index rows, Index count, const float* factors) const {
     if constexpr (std::is_same_v<T, float>) {
-      if (layout_.scaled()) engine_.scale_columns(columns, rows, count, factors);
+      if (layout_.scaled()) functions_.scale_columns(columns, rows, count, factors);
     }
   }
 
@@ -199,7 +201,7 @@ class DecodeOperands : public QueryRows<Call> {
     Base::load_queries(T(1));
     factor_ = factor;
     const Index pairs = (widths_.score + 1) / 2;
-    for (Index row = 0; row < rows_; ++row) {
+    for (Index row = 0; row < this->rows(); ++row) {
       bfloat16_->round(tile_.queries + row * widths_.score, buffers_.panel_queries + row * pairs,
                        widths_.score);
     }
@@ -207,8 +209,8 @@ class DecodeOperands : public QueryRows<Call> {
 
   /// The scores of the keys of one panel, `key` the first of them.
   void panel_scores(Index row, Index rows, Index key, const PanelPlace& at, T* scores) const {
-    const CachedPanel keys{keys_at(at), layout_.values(at.page, key_head_, at.panel)};
-    if constexpr (KeepsKeys<S, T>) {
+    const CachedPanel keys{keys_at(at), layout_.values(at.page, key_head(), at.panel)};
+    if (keeps_keys_) {
       const Index pairs = (widths_.score + 1) / 2;
       if (int8_ != nullptr) {
         const T* rounded = buffers_.panel_queries + row * (pairs + 1);
@@ -219,7 +221,7 @@ class DecodeOperands : public QueryRows<Call> {
       } else {
         panels_.scores(tile_.queries + row * widths_.score, keys, scores, rows, widths_.score);
       }
-    } else if constexpr (TurnsKeys<S>) {
+    } else if (turns_keys()) {
       const T* turned = buffers_.turned + row * widths_.score;
       const T* cosines = turns_.panels + key / kPanelTokens * turns_.stride;
       const T* sines = cosines + turns_.stride / 2;
@@ -228,9 +230,9 @@ class DecodeOperands : public QueryRows<Call> {
         turned_scores(keys, scores, rows);
       } else {
         T* rounded = buffers_.panel_queries + row * (widths_.score / 2 + 1);
-        for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
+        pairs_.for_each([&](const CoordinatePairs& pairs) {
           int8_->turn_queries(turned, pairs, cosines, sines, rounded, rows, widths_.score);
-          const auto product = kTurnedKey<S> == TurnedKey::whole ? int8_->whole : int8_->halves;
+          const auto product = turned_ == TurnedKey::whole ? int8_->whole : int8_->halves;
           product(rounded, widths_.score, keys, pairs, turns_.integers, scores, rows,
                   pairs.begin > 0);
         });
@@ -248,16 +250,15 @@ class DecodeOperands : public QueryRows<Call> {
 
   /// Some rows of queries, turned by angles of which every pair has a cosine and a sine.
   void turn_queries(const T* queries, Index rows, const T* cosines, const T* sines, T* to) const {
-    for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
-      engine_.turn_rows(queries, pairs, cosines, sines, to, rows, widths_.score);
+    pairs_.for_each([&](const CoordinatePairs& pairs) {
+      functions_.turn_rows(queries, pairs, cosines, sines, to, rows, widths_.score);
     });
   }
 
   /// The scores of keys as they are, turned to their places, with queries turned to the panel.
   void turned_scores(const CachedPanel& keys, T* scores, Index rows) const {
-    const TurnFunctions<T>& turned =
-        kTurnedKey<S> == TurnedKey::whole ? panels_.whole : panels_.halves;
-    for_each_pairs(call_.scheme.rope(), [&](const CoordinatePairs& pairs) {
+    const TurnFunctions<T>& turned = turned_ == TurnedKey::whole ? panels_.whole : panels_.halves;
+    pairs_.for_each([&](const CoordinatePairs& pairs) {
       if (rows < kManyRows) {
         turned.scores(buffers_.panel_queries, widths_.score, keys, pairs, turns_.places, scores,
                       rows, pairs.begin > 0);
@@ -276,11 +277,10 @@ class DecodeOperands : public QueryRows<Call> {
       std::fill_n(psi, widths_.score, T(0));
     } else {
       const PanelPlace own{at.page, at.panel, lane};
-      const T* k = cached_key(layout_, own, key_head_, tile_.scratch);
+      const T* k = cached_key(layout_, own, key_head(), tile_.scratch);
       const Index number = block_.keys.base + key;
-      const Token token{key_positions_(sequence_.batch, number), sequence_.index, number,
-                        key_head_};
-      call_.scheme.map_key(span(k, layout_.key_dim), token, span(psi, widths_.score));
+      call_.scheme.functions->map_key(call_.scheme.scheme, span_of(k, layout_.key_dim),
+                                      this->key_token(number), span_of(psi, widths_.score));
     }
     for (Index i = 0; i < widths_.score; ++i) buffers_.keys[i * kPanelTokens + lane] = psi[i];
   }
@@ -289,7 +289,7 @@ class DecodeOperands : public QueryRows<Call> {
   CachedPanel finite_values(const PanelPlace& at) const {
     PanelPlace own = at;
     for (own.lane = 0; own.lane < kPanelTokens; ++own.lane) {
-      const T* value = cached_value(layout_, own, key_head_, tile_.scratch);
+      const T* value = cached_value(layout_, own, key_head(), tile_.scratch);
       for (Index i = 0; i < layout_.value_width(); ++i) {
         const bool there = i < layout_.value_dim && std::isfinite(value[i]);
         buffers_.values[PanelLayout::value_place(own.lane, i)] = there ? value[i] : T(0);
@@ -301,8 +301,10 @@ class DecodeOperands : public QueryRows<Call> {
 
   const DecodeBuffers<T>& buffers_;
   const CacheFunctions<T>& functions_;
-  const PanelFunctions<T>& panels_;       ///< for what the cache holds
-  const PanelFunctions<T>& plain_;        ///< for buffers
+  const PanelFunctions<T>& panels_;  ///< for what the cache holds
+  const PanelFunctions<T>& plain_;   ///< for buffers
+  bool keeps_keys_;
+  TurnedKey turned_;
   const Int8Functions<T>* int8_;          ///< if the cache holds int8 and they serve, else null
   const Bfloat16Functions<T>* bfloat16_;  ///< if queries and cache are such, else null
   T factor_ = T(1);                       ///< of scores in bfloat16
@@ -311,6 +313,7 @@ class DecodeOperands : public QueryRows<Call> {
   BlockPanels block_{};
   BlockPanels next_{};
   PanelTurns<T> turns_{};
+  PairRuns pairs_{};
 };
 
 }  // namespace coca::inline v0::detail

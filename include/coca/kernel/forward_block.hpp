@@ -20,19 +20,16 @@ inline constexpr Index kBlocksOfASum = 32;
 
 /// The work on one item. `Operands` brings queries, keys and values from where they are, block by
 /// block.
-template <class Call, class Operands>
+template <Real T, class Operands>
 class ForwardBlock {
-  using T = typename Call::Number;
-
  public:
-  ForwardBlock(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
+  ForwardBlock(const ForwardCall<T>& call, const TileEngine<T>& engine, const ForwardWidths& widths,
                const TileBuffers<T>& buffers, Operands& operands)
-      : call_(call),
-        engine_(engine),
+      : engine_(engine),
         widths_(widths),
         buffers_(buffers),
         operands_(operands),
-        scores_(call, engine, operands),
+        scores_(call, engine, operands, kTileKeys, call.scheme.functions->logits),
         rows_(operands.rows()) {}
 
   /// Queries, and the sinks if this item is the one to count them.
@@ -137,12 +134,11 @@ class ForwardBlock {
     operands_.add_values(row, rows, keys.first, keys.last);
   }
 
-  const Call& call_;
   const TileEngine<T>& engine_;
   const ForwardWidths& widths_;
   TileBuffers<T> buffers_;
   Operands& operands_;
-  TileScores<Call, Operands, kTileKeys> scores_;
+  TileScores<T> scores_;
   Index rows_;
   bool fresh_ = false;         ///< whether a block was visited since sums began
   bool totals_begun_ = false;  ///< whether there are totals

@@ -7,13 +7,13 @@
 #include <cstdint>
 
 #include "coca/core/scalar.hpp"
-#include "coca/kernel/coordinate_pairs.hpp"
+#include "coca/kernel/call/kernel_call.hpp"
 #include "coca/kernel/forward_plan.hpp"
 #include "coca/kernel/key_block.hpp"
 #include "coca/kernel/key_rows.hpp"
 #include "coca/kernel/query_rows.hpp"
 #include "coca/kernel/tile_engine.hpp"
-#include "coca/position/panel_angles.hpp"
+#include "coca/position/panel_turns.hpp"
 #include "coca/scheme/scheme.hpp"
 
 /// The operands of one item of the forward kernel on their way into work memory.
@@ -26,28 +26,27 @@ inline constexpr Index kFewRows = 4;
 /// Brings the rows of one item, and the keys and values they meet, into work memory: phi of its
 /// queries as rows; psi of keys, and values, in panels, or as rows where rows are few. Where the
 /// processor multiplies bfloat16, and all tensors are, two of those take the place of a float.
-template <class Call>
-class ForwardOperands : public QueryRows<Call> {
-  using Base = QueryRows<Call>;
-  using Base::call_, Base::engine_, Base::narrow_, Base::widths_, Base::sequence_, Base::span;
-  using Base::key_positions_, Base::key_head_;
+template <Real T>
+class ForwardOperands : public QueryRows<T> {
+  using Base = QueryRows<T>;
+  using Base::call_, Base::engine_, Base::narrow_, Base::widths_;
 
  public:
-  using T = typename Call::Number;
-  using S = typename Call::Scheme;
-  using Base::whole_vectors;
+  using Base::sequence, Base::whole_vectors, Base::key_position;
 
-  ForwardOperands(const Call& call, const TileEngine<T>& engine, const ForwardWidths& widths,
-                  const ForwardBuffers<T>& buffers, const ForwardItem& item)
+  ForwardOperands(const ForwardCall<T>& call, const TileEngine<T>& engine,
+                  const ForwardWidths& widths, const ForwardBuffers<T>& buffers,
+                  const ForwardItem& item)
       : Base(call, engine, widths, buffers, item),
         buffers_(buffers),
-        keys_(call, call.tensors.k, sequence_, key_head_, Stored::keys),
-        values_(call, call.tensors.v, sequence_, key_head_, Stored::values),
-        few_rows_(sequence_.queries * call.group() <= kFewRows),
-        bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : engine.bfloat16) {
-    if constexpr (TurnsKeys<S>) {
-      if (in_panels()) turns_ = call.scheme.rope().template panel_turns<T>();
-    }
+        keys_(call.k, call.cache, item.sequence, item.key_head, Stored::keys),
+        values_(call.v, call.cache, item.sequence, item.key_head, Stored::values),
+        few_rows_(item.sequence.queries * call.group() <= kFewRows),
+        bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : call.bfloat16),
+        turns_keys_(call.scheme.turns_keys() && in_panels()) {
+    if (!turns_keys_) return;
+    turns_ = call.scheme.functions->panel_turns(call.scheme.scheme);
+    pairs_ = call.scheme.functions->pair_runs(call.scheme.scheme);
   }
 
   /// All rows of the item: factor * phi(q).
@@ -62,10 +61,10 @@ class ForwardOperands : public QueryRows<Call> {
   }
 
   /// The blocks of keys, one behind the other.
-  Index blocks() const { return (sequence_.keys + kTileKeys - 1) / kTileKeys; }
+  Index blocks() const { return (sequence().keys + kTileKeys - 1) / kTileKeys; }
   KeyBlock block(Index number) const {
     const Index base = number * kTileKeys;
-    return {base, 0, std::min(kTileKeys, sequence_.keys - base)};
+    return {base, 0, std::min(kTileKeys, sequence().keys - base)};
   }
 
   /// A block of keys and their values.
@@ -122,20 +121,13 @@ class ForwardOperands : public QueryRows<Call> {
 
  private:
   void load_some_keys(Index key_begin, Index first, Index count) {
-    if constexpr (TurnsKeys<S>) {
-      if (in_panels() && in_a_row(key_begin + first, count)) {
-        return load_turned_keys(key_begin, first, count);
-      }
+    if (turns_keys_ && in_a_row(key_begin + first, count)) {
+      return load_turned_keys(key_begin, first, count);
     }
     const T** rows = key_rows_.data() + (few_rows_ ? first : 0);
     // Rows that stay rows have the place of the panels.
     T* memory = few_rows_ ? buffers_.keys + first * widths_.score : buffers_.key_rows;
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index i = 0; i < count; ++i) {
-            rows[i] = key_row(key_begin + first + i, memory + i * widths_.score);
-          }
-        });
+    load_key_rows(key_begin + first, count, memory, rows);
     // What fills up a vector may be any numbers: their scores are not looked at.
     const Index whole = whole_vectors(count);
     std::fill(rows + count, rows + whole, rows[0]);
@@ -153,18 +145,20 @@ class ForwardOperands : public QueryRows<Call> {
     std::fill(rows + count, rows + whole, rows[0]);
     engine_.pack_keys(rows, buffers_.keys, first, whole, widths_.score - keys_.width(),
                       widths_.score);
-    const auto& rope = call_.scheme.rope();
-    rope.cos_sin(position_of(key_begin + first), buffers_.cosines, buffers_.sines);
-    if constexpr (kTurnedKey<S> == TurnedKey::twice) {
+    const SchemeFunctions<T>& scheme = *call_.scheme.functions;
+    scheme.cos_sin(call_.scheme.scheme, key_position(key_begin + first), buffers_.cosines,
+                   buffers_.sines);
+    if (scheme.turned == TurnedKey::twice) {
       // R (t, t) = R' (t, 0), where R' has c - s for a cosine, and c + s for a sine.
-      for (Index j = 0; j < rope.dim() / 2; ++j) {
+      for (Index j = 0; j < pairs_.pairs; ++j) {
         const T cosine = buffers_.cosines[j];
         buffers_.cosines[j] = cosine - buffers_.sines[j];
         buffers_.sines[j] = cosine + buffers_.sines[j];
       }
     }
-    const auto turn = kTurnedKey<S> == TurnedKey::whole ? engine_.turn_whole : engine_.turn_halves;
-    for_each_pairs(rope, [&](const CoordinatePairs& pairs) {
+    const PackedTurns<T>& turns = scheme.packed_turns(target());
+    const auto turn = scheme.turned == TurnedKey::whole ? turns.whole : turns.halves;
+    pairs_.for_each([&](const CoordinatePairs& pairs) {
       turn(buffers_.keys, first, whole, widths_.score, pairs, turns_.places, buffers_.cosines,
            buffers_.sines);
     });
@@ -173,29 +167,32 @@ class ForwardOperands : public QueryRows<Call> {
   /// Whether keys become panels of T, and not rows or pairs of bfloat16.
   bool in_panels() const { return !few_rows_ && bfloat16_ == nullptr; }
 
-  Position position_of(Index key) const {
-    return key_positions_(sequence_.batch, sequence_.first_key + key, key);
-  }
   /// Whether some keys stand one behind the other.
   bool in_a_row(Index key, Index count) const {
     for (Index i = 1; i < count; ++i) {
-      const Position before = position_of(key + i - 1);
-      if (before >= position_of(key + i) || before + 1 != position_of(key + i)) return false;
+      const Position before = key_position(key + i - 1);
+      if (before >= key_position(key + i) || before + 1 != key_position(key + i)) return false;
     }
     return true;
   }
 
-  /// psi of one key, in `to` if it is not where it was.
-  [[gnu::always_inline]] const T* key_row(Index key, T* to) const {
-    if constexpr (KeepsKeys<S, T>) {
-      if (bfloat16_ == nullptr) return keys_.row(narrow_, key, to);
-      return bfloat16_row(keys_, key, widths_.score % 2 == 0, to);
-    } else {
-      const Token token{position_of(key), sequence_.index, key, key_head_};
-      call_.scheme.map_key(span(keys_.row(narrow_, key, buffers_.scratch), keys_.width()), token,
-                           span(to, widths_.score));
-      if (bfloat16_ != nullptr) bfloat16_->round(to, to, widths_.score);
-      return to;
+  /// psi of some keys, in `memory` if they are not where they were.
+  void load_key_rows(Index key, Index count, T* memory, const T** rows) const {
+    if (!call_.scheme.keeps_keys()) {
+      const KeySource<T> from{*this, keys_, narrow_, buffers_.scratch, widths_.score};
+      call_.scheme.functions->map_keys(call_.scheme.scheme, from, key, count, memory,
+                                       widths_.score);
+    }
+    for (Index i = 0; i < count; ++i) {
+      T* to = memory + i * widths_.score;
+      rows[i] = to;
+      if (!call_.scheme.keeps_keys()) {
+        if (bfloat16_ != nullptr) bfloat16_->round(to, to, widths_.score);
+      } else if (bfloat16_ == nullptr) {
+        rows[i] = keys_.row(narrow_, key + i, to);
+      } else {
+        rows[i] = bfloat16_row(keys_, key + i, widths_.score % 2 == 0, to);
+      }
     }
   }
 
@@ -238,10 +235,9 @@ class ForwardOperands : public QueryRows<Call> {
     }
   }
 
-  static bool all_bfloat16(const Call& call) {
+  static bool all_bfloat16(const ForwardCall<T>& call) {
     const auto narrow = [](const AnyInput& x) { return x.type == ElementType::bfloat16; };
-    return call.cache == nullptr && narrow(call.tensors.q) && narrow(call.tensors.k) &&
-           narrow(call.tensors.v);
+    return call.cache == nullptr && narrow(call.q) && narrow(call.k) && narrow(call.v);
   }
 
   /// How many numbers of type T a row of queries or keys has.
@@ -267,7 +263,9 @@ class ForwardOperands : public QueryRows<Call> {
   const Bfloat16Functions<T>* bfloat16_;  ///< if the products are in bfloat16, else null
   T factor_ = T(1);                       ///< of scores, if they are
   bool values_finite_ = true;
+  bool turns_keys_;  ///< side by side, in panels
   PanelTurns<T> turns_{};
+  PairRuns pairs_{};
   std::array<const T*, kTileKeys> key_rows_;  ///< of the block, where rows are few
   std::array<const T*, kTileKeys> value_rows_;
 };

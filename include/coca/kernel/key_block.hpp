@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "coca/core/scalar.hpp"
 
 namespace coca::inline v0::detail {
@@ -11,5 +13,21 @@ struct KeyBlock {
   Index begin = 0;
   Index end = 0;
 };
+
+/// Keys of a block, from the first to behind the last.
+struct KeyRange {
+  Index first;
+  Index last;
+};
+
+/// Calls visit(first, last) for the parts of some keys that are in the same vector.
+template <class Visit>
+void for_each_vector(const KeyRange& keys, Index vector, const Visit& visit) {
+  for (Index key = keys.first; key < keys.last;) {
+    const Index end = std::min(key / vector * vector + vector, keys.last);
+    visit(key, end);
+    key = end;
+  }
+}
 
 }  // namespace coca::inline v0::detail

@@ -60,12 +60,11 @@ const T* cached_value(const PanelLayout& layout, const PanelPlace& at, Index hea
 
 class KeyRows {
  public:
-  template <class Call>
-  KeyRows(const Call& call, const AnyInput& tensor, const Sequence& sequence, Index head,
+  KeyRows(const AnyInput& tensor, const PanelLayout* cache, const Sequence& sequence, Index head,
           Stored which)
       : tensor_(tensor, sequence.batch, head),
         first_(sequence.first_key),
-        layout_(call.cache),
+        layout_(cache),
         cached_(sequence.cached),
         head_(head),
         which_(which) {}
@@ -74,7 +73,7 @@ class KeyRows {
 
   /// One row as contiguous T, in `scratch` if it is not that already.
   template <Real T>
-  const T* row(const NarrowEngine& narrow, Index token, T* scratch) const {
+  const T* row(const NarrowEngine* narrow, Index token, T* scratch) const {
     if (cached_ == nullptr) return contiguous_row(narrow, tensor_, first_ + token, scratch);
     const PanelPlace at = cached_->place(*layout_, token);
     return which_ == Stored::keys ? cached_key(*layout_, at, head_, scratch)

@@ -16,9 +16,9 @@ namespace coca::inline v0 {
 
 namespace detail {
 
-template <class T, Real L, Device D>
+template <class T, Real L>
 void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_b,
-                 View<const L, 3> lse_b, const D& device) {
+                 View<const L, 3> lse_b, const AnyDevice& device) {
   const auto& shape = out_a.shape;
   if (out_b.shape != shape) {
     reject("out_b", "of shape " + list_text(out_b.shape), "that of out_a, " + list_text(shape));
@@ -39,7 +39,7 @@ void merge_views(TensorView<T> out_a, View<L, 3> lse_a, TensorView<const T> out_
   // A thread takes longer to wake than to merge this many numbers.
   constexpr double worth_a_thread = 1e5;
   const double numbers = static_cast<double>(TensorView<T>(nullptr, shape).size());
-  const int workers = workers_for(numbers / worth_a_thread, device);
+  const int workers = device.workers_for(numbers / worth_a_thread);
   parallel_for(device, workers, shape[0] * shape[1], [&](int, Index item) {
     const Index b = item / shape[1];
     const Index n = item % shape[1];

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <variant>
 
+#include "coca/core/any_view.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
 
@@ -31,12 +31,12 @@ struct AttentionOptions {
   View<const Position, 2> key_ids{};  ///< the same of keys
 
   /// One logit a query head, [query heads], natural units: it joins the denominator of the softmax
-  /// with no value of its own, and is neither scaled nor capped (gpt-oss).
-  std::variant<std::monostate, View<const float, 1>, View<const double, 1>> sinks{};
+  /// with no value of its own, and is neither scaled nor capped (gpt-oss). A View of float or double.
+  AnyInputView<1> sinks{};
 
   /// If given, receives the natural logarithm of the softmax denominator, sinks included:
-  /// [batch, query heads, queries]; -inf where a query sees no key and there is no sink.
-  std::variant<std::monostate, View<float, 3>, View<double, 3>> lse{};
+  /// [batch, query heads, queries]; -inf where a query sees no key and there is no sink. A View of float or double.
+  AnyOutputView<3> lse{};
 
   /// Work memory for this call, workspace_bytes(...) of it or more, of any alignment; unless given,
   /// the calling thread's own is used, which is kept for its next call. Calls that run at the same

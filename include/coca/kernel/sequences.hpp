@@ -6,7 +6,9 @@
 
 #include "coca/core/scalar.hpp"
 #include "coca/core/sequence_starts.hpp"
+#include "coca/kernel/options.hpp"
 #include "coca/kernel/panels.hpp"
+#include "coca/scheme/scheme.hpp"
 
 /// The sequences of a call: how its tensors hold them.
 namespace coca::inline v0::detail {
@@ -81,5 +83,14 @@ struct Sequences {
     return first_query.value_or(first_key + own_keys - own_queries);
   }
 };
+
+/// One for each batch entry of tensors.
+inline Sequences whole_sequences(const AttentionShape& shape, const AttentionOptions& options) {
+  return {.count = shape.batch,
+          .queries = shape.queries,
+          .keys = shape.keys,
+          .first_query = options.first_query,
+          .first_key = options.first_key};
+}
 
 }  // namespace coca::inline v0::detail

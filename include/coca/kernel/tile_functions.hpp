@@ -147,6 +147,14 @@ struct CacheFunctions {
   /// What is done with panels of a cache, by the type of their elements.
   const PanelFunctions<T>& (*panels)(ElementType type);
 
+  /// Turns pairs of coordinates of some rows, `stride` apart, each pair by its own angle:
+  /// (a, b) -> (a c - b s, b c + a s). `from` and `to` may be the same.
+  void (*turn_rows)(const T* from, const CoordinatePairs& pairs, const T* cosines, const T* sines,
+                    T* to, Index rows, Index stride);
+
+  /// x[rows x count], kTileKeys apart, times a factor for each column.
+  void (*scale_columns)(T* x, Index rows, Index count, const T* factors);
+
   /// The products with int8 in integers, if the instruction set has them; else null.
   const Int8Functions<T>* int8;
 };
@@ -192,16 +200,6 @@ struct TileEngine {
   void (*pack_keys)(const T* const* rows, T* panels, Index first, Index keys, Index begin,
                     Index depth);
 
-  /// Turns some pairs of keys that are packed, at most kPackKeys of them: the i-th by the angles at place
-  /// i of `angles`, as TurnFunctions has them, and all by one more of each pair. Of both members of a
-  /// pair: (a, b) -> (a c - b s, b c + a s).
-  void (*turn_whole)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
-                     const T* angles, const T* cosines, const T* sines);
-  /// Of one number t a pair, packed from coordinate depth / 2 on: t -> (t c, t s). Pairs in order, and
-  /// no member of pair j behind coordinate depth / 2 + j.
-  void (*turn_halves)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
-                      const T* angles, const T* cosines, const T* sines);
-
   /// Rows of values -> their place in the panels, from key `first` on; columns beyond `dim` up to a
   /// whole vector become 0. Returns whether all of them are finite.
   bool (*pack_values)(const T* const* rows, T* panels, Index first, Index keys, Index dim);
@@ -233,19 +231,22 @@ struct TileEngine {
   void (*few_values)(const T* weights, const T* const* values, T* sums, Index rows, Index keys,
                      Index dim, Index columns);
 
-  /// The products in bfloat16, if the processor has instructions for them; else null.
-  const Bfloat16Functions<T>* bfloat16;
-
-  /// Turns pairs of coordinates of some rows, `stride` apart, each pair by its own angle:
-  /// (a, b) -> (a c - b s, b c + a s). `from` and `to` may be the same.
-  void (*turn_rows)(const T* from, const CoordinatePairs& pairs, const T* cosines, const T* sines,
-                    T* to, Index rows, Index stride);
-
-  /// x[rows x count], kTileKeys apart, times a factor for each column.
-  void (*scale_columns)(T* x, Index rows, Index count, const T* factors);
-
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+};
+
+/// What is done with packed keys that turn with their positions.
+template <Real T>
+struct PackedTurns {
+  /// Turns some pairs of keys that are packed, at most kPackKeys of them: the i-th by the angles at place
+  /// i of `angles`, as TurnFunctions has them, and all by one more of each pair. Of both members of a
+  /// pair: (a, b) -> (a c - b s, b c + a s).
+  void (*whole)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
+                const T* angles, const T* cosines, const T* sines);
+  /// Of one number t a pair, packed from coordinate depth / 2 on: t -> (t c, t s). Pairs in order, and
+  /// no member of pair j behind coordinate depth / 2 + j.
+  void (*halves)(T* panels, Index first, Index keys, Index depth, const CoordinatePairs& pairs,
+                 const T* angles, const T* cosines, const T* sines);
 };
 
 /// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type

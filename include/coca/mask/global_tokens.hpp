@@ -1,10 +1,9 @@
 #pragma once
 
-#include <algorithm>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "coca/core/compiled.hpp"
 #include "coca/core/error.hpp"
 #include "coca/mask/mask.hpp"
 
@@ -17,13 +16,7 @@ namespace coca::inline v0 {
 class GlobalTokens : public MaskDefaults {
  public:
   /// In any order.
-  explicit GlobalTokens(std::vector<Position> positions) : positions_(std::move(positions)) {
-    std::ranges::sort(positions_);
-    positions_.erase(std::unique(positions_.begin(), positions_.end()), positions_.end());
-    if (!positions_.empty() && positions_.front() < 0) {
-      detail::reject("global.positions", std::to_string(positions_.front()), "0 or more");
-    }
-  }
+  explicit GlobalTokens(std::vector<Position> positions);
 
   Coverage classify(const MaskTile& tile) const {
     const Index queries = count(tile.first_query(), tile.last_query());
@@ -36,13 +29,15 @@ class GlobalTokens : public MaskDefaults {
   bool visible(const Site& site) const { return global(site.query()) || global(site.key()); }
 
  private:
-  bool global(Position token) const { return std::ranges::binary_search(positions_, token); }
+  bool global(Position token) const;
   /// How many of the tokens first .. last are global.
-  Index count(Position first, Position last) const {
-    return std::ranges::upper_bound(positions_, last) - std::ranges::lower_bound(positions_, first);
-  }
+  Index count(Position first, Position last) const;
 
   std::vector<Position> positions_;  ///< in order, each once
 };
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/mask/global_tokens-inl.hpp"
+#endif

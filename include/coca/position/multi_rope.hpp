@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <numeric>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "coca/core/aligned.hpp"
+#include "coca/core/compiled.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/core/view.hpp"
@@ -18,44 +17,15 @@
 /// Positions of several axes: time, height and width of what is not text.
 namespace coca::inline v0 {
 
-namespace detail {
-
-/// Of no less than 0 pairs each. Returns how many there are in all.
-inline Index check_sections(std::span<const Index> sections) {
-  for (const Index pairs : sections) {
-    if (pairs < 0) reject("sections", std::to_string(pairs), "0 or more pairs");
-  }
-  return std::accumulate(sections.begin(), sections.end(), Index{0});
-}
-
-}  // namespace detail
-
 /// Axis 0 for the first sections[0] pairs, axis 1 for the next sections[1], and so on: the mrope_section
 /// of Qwen2-VL (Wang et al. 2024, arXiv 2409.12191, section 2.1), and with two sections the rotation of
 /// images by row and column.
 /// Throws std::invalid_argument for a negative section.
-inline std::vector<Index> axes_by_section(std::span<const Index> sections) {
-  std::vector<Index> axes;
-  axes.reserve(static_cast<std::size_t>(detail::check_sections(sections)));
-  for (std::size_t axis = 0; axis < sections.size(); ++axis) {
-    axes.insert(axes.end(), static_cast<std::size_t>(sections[axis]), static_cast<Index>(axis));
-  }
-  return axes;
-}
+COCA_FUNCTION std::vector<Index> axes_by_section(std::span<const Index> sections);
 
 /// Axes in turn, 0 1 2 0 1 2 ..., for as long as a section has pairs left, and axis 0 for the rest: the
 /// interleaved sections of Qwen3-VL. Throws std::invalid_argument for a negative section.
-inline std::vector<Index> axes_in_turn(std::span<const Index> sections) {
-  const auto count = static_cast<Index>(sections.size());
-  std::vector<Index> axes(static_cast<std::size_t>(detail::check_sections(sections)), 0);
-  for (Index axis = 1; axis < count; ++axis) {
-    const Index end = sections[static_cast<std::size_t>(axis)] * count;
-    for (Index j = axis; j < std::min(end, static_cast<Index>(axes.size())); j += count) {
-      axes[static_cast<std::size_t>(j)] = axis;
-    }
-  }
-  return axes;
-}
+COCA_FUNCTION std::vector<Index> axes_in_turn(std::span<const Index> sections);
 
 /// A rope whose pairs each turn by the position of an axis of their own, for any scheme:
 /// `Rotary{MultiRope{...}}`, `CocaSlack{MultiRope{...}}`.
@@ -76,38 +46,7 @@ class MultiRope {
   using Place = std::array<Position, kMostAxes>;
 
   /// `axes` has the axis of each turning pair, as axes_by_section and axes_in_turn give it.
-  MultiRope(Rope rope, std::vector<Index> axes, View<const Position, 3> ids)
-      : rope_(std::move(rope)) {
-    detail::require_equal("axes.size", static_cast<Index>(axes.size()), rope_.rotary_dim() / 2,
-                          "rotary_dim / 2");
-    if (ids.shape[0] < 1 || ids.shape[0] > static_cast<Index>(kMostAxes)) {
-      detail::reject("ids.shape[0] (axes)", std::to_string(ids.shape[0]), "from 1 to 4");
-    }
-    for (const Index axis : axes) {
-      if (axis >= 0 && axis < ids.shape[0]) continue;
-      detail::reject("axes", std::to_string(axis),
-                     "from 0 to " + std::to_string(ids.shape[0] - 1) + ", as ids has them");
-    }
-    detail::check_aligned("ids", ids);
-    auto table = std::make_shared<Table>();
-    table->axes = std::move(axes);
-    table->used = ids.shape[0];
-    table->batches = ids.shape[1];
-    table->tokens = ids.shape[2];
-    for (Index b = 0; b < ids.shape[1]; ++b) {
-      Position largest = -1;
-      for (Index n = 0; n < ids.shape[2]; ++n) {
-        Place place{};
-        for (Index axis = 0; axis < ids.shape[0]; ++axis) {
-          place[static_cast<std::size_t>(axis)] = ids(axis, b, n);
-          largest = std::max(largest, ids(axis, b, n));
-        }
-        table->places.push_back(place);
-      }
-      table->next.push_back(largest + 1);
-    }
-    table_ = std::move(table);
-  }
+  MultiRope(Rope rope, std::vector<Index> axes, View<const Position, 3> ids);
 
   /// head_dim of the queries.
   Index dim() const { return rope_.dim(); }
@@ -121,12 +60,7 @@ class MultiRope {
   std::pair<Index, Index> pair(Index j) const { return rope_.pair(j); }
 
   /// Throws std::invalid_argument unless it turns queries this wide, and has ids for so many sequences.
-  void check(Index query_dim, Index sequences) const {
-    rope_.check(query_dim, sequences);
-    if (table_->batches == 1 || table_->batches == sequences) return;
-    detail::reject("rope.ids.shape[1] (batch)", std::to_string(table_->batches),
-                   std::to_string(sequences) + " or 1, as the call has sequences");
-  }
+  void check(Index query_dim, Index sequences) const;
 
   /// Places by ids are no function of the position: it is not, unless there are no ids.
   bool shift_invariant() const { return table_->tokens == 0; }
@@ -199,3 +133,7 @@ class MultiRope {
 };
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/position/multi_rope-inl.hpp"
+#endif

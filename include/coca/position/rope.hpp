@@ -1,18 +1,16 @@
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "coca/core/compiled.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/position/angle_table.hpp"
 #include "coca/position/frequencies.hpp"
-#include "coca/position/panel_angles.hpp"
+#include "coca/position/panel_turns.hpp"
 #include "coca/position/rotary_pairs.hpp"
 #include "coca/position/scaling.hpp"
 
@@ -42,39 +40,14 @@ struct RopeOptions {
 class Rope {
  public:
   /// Computes the frequencies; angles are tabled as they are asked for.
-  explicit Rope(RopeOptions options)
-      : pairs_(options.dim, options.rotary_dim == 0 ? options.dim : options.rotary_dim,
-               options.layout) {
-    check(options);
-    RotaryFrequencies frequencies = scaled(options);
-    check(frequencies);
-    attention_factor_ = frequencies.attention_factor;
-    table_ = std::make_shared<const AngleTable>(std::move(frequencies.inv_freq));
-    options_ = std::make_shared<const RopeOptions>(std::move(options));
-  }
+  explicit Rope(RopeOptions options);
 
   /// The rope of a sequence of `length` tokens, for scalings that follow the length. It shares the
   /// table of this one where the frequencies are the same.
-  Rope at_length(Index length) const {
-    if (!options_->scaling || length == options_->length) return *this;
-    RopeOptions options = *options_;
-    options.length = length;
-    check(options);
-    const RotaryFrequencies other = scaled(options);
-    const bool same = std::ranges::equal(other.inv_freq, inv_freq()) &&
-                      other.attention_factor == attention_factor_;
-    return same ? *this : Rope(std::move(options));
-  }
+  Rope at_length(Index length) const;
 
   /// The rope that has this one's rotation of position 0 everywhere.
-  Rope still() const {
-    RopeOptions options{.dim = dim(), .rotary_dim = rotary_dim(), .layout = layout()};
-    options.scaling = [factor = attention_factor_](const RopeBase& base) {
-      return RotaryFrequencies{std::vector<double>(static_cast<std::size_t>(base.rotary_dim / 2)),
-                               factor};
-    };
-    return Rope(std::move(options));
-  }
+  Rope still() const;
 
   /// head_dim of the queries.
   Index dim() const { return pairs_.dim(); }
@@ -144,10 +117,7 @@ class Rope {
   /// The angles of a block of 128 keys that lie side by side, 16 at a time (kernel/panels.hpp). Made
   /// when first asked for, and kept.
   template <Real T>
-  detail::PanelTurns<T> panel_turns() const {
-    return panel_angles_->template turns<T>(
-        dim() / 2, [&](Position n, T* cosines, T* sines) { cos_sin(n, 1.0, cosines, sines); });
-  }
+  detail::PanelTurns<T> panel_turns() const;
 
   /// cos and sin of n * theta_j for every pair j < dim/2, times the attention factor; 1 and 0 where it
   /// does not turn. Both have room for dim/2 numbers up to a multiple of 16.
@@ -175,50 +145,20 @@ class Rope {
     };
   }
 
-  void check(const RopeOptions& options) const {
-    using detail::reject;
-    if (dim() <= 0 || dim() % 2 != 0) {
-      reject("rope.dim", std::to_string(dim()), "a positive even number");
-    }
-    if (rotary_dim() < 0 || rotary_dim() > dim() || rotary_dim() % 2 != 0) {
-      reject("rope.rotary_dim", std::to_string(rotary_dim()),
-             "an even number from 0 to dim = " + std::to_string(dim()));
-    }
-    if (!(options.base > 0.0) || !std::isfinite(options.base)) {
-      reject("rope.base", std::to_string(options.base), "positive and finite");
-    }
-    if (options.length < 0) {
-      reject("rope.length", std::to_string(options.length), "0 or more tokens");
-    }
-    if (options.scaling && !options.inv_freq.empty()) {
-      reject("rope.inv_freq", "given beside a scaling", "one of the two");
-    }
-  }
-  void check(const RotaryFrequencies& frequencies) const {
-    const std::vector<double>& inv_freq = frequencies.inv_freq;
-    detail::require_equal("rope.inv_freq.size", static_cast<Index>(inv_freq.size()),
-                          rotary_dim() / 2, "rotary_dim / 2");
-    for (std::size_t j = 0; j < inv_freq.size(); ++j) {
-      if (!std::isfinite(inv_freq[j])) {
-        detail::reject("rope.inv_freq[" + std::to_string(j) + "]", std::to_string(inv_freq[j]),
-                       "finite");
-      }
-    }
-    detail::check_positive("rope.attention_factor", frequencies.attention_factor);
-  }
+  void check(const RopeOptions& options) const;
+  void check(const RotaryFrequencies& frequencies) const;
 
-  RotaryFrequencies scaled(const RopeOptions& options) const {
-    const RopeBase base{rotary_dim(), options.base, options.length};
-    if (options.scaling) return options.scaling(base);
-    return {options.inv_freq.empty() ? base.frequencies() : options.inv_freq};
-  }
+  RotaryFrequencies scaled(const RopeOptions& options) const;
 
   RotaryPairs pairs_;
   double attention_factor_ = 1.0;
   std::shared_ptr<const RopeOptions> options_;
   std::shared_ptr<const AngleTable> table_;
-  std::shared_ptr<const detail::PanelAngles> panel_angles_ =
-      std::make_shared<const detail::PanelAngles>();
+  std::shared_ptr<const detail::PanelAngles> panel_angles_;
 };
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/position/rope-inl.hpp"
+#endif

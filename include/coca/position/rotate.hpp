@@ -36,9 +36,9 @@ template <Real R, class T>
   for (Index i = 0; i < width; ++i) row[i * step] = static_cast<T>(from[i]);
 }
 
-template <class T, Device D>
+template <class T>
 void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
-                  const TokenPositions& positions, const D& device) {
+                  const TokenPositions& positions, const AnyDevice& device) {
   if (out.shape != x.shape) {
     reject("out", "of shape " + list_text(out.shape), "that of x, " + list_text(x.shape));
   }
@@ -50,7 +50,7 @@ void rotate_views(TensorView<T> out, TensorView<const T> x, const Rope& rope,
   constexpr Index tokens_per_item = 64;
   const Index dim = rope.dim(), tokens = x.shape[1];
   const Index items = (x.shape[0] * tokens + tokens_per_item - 1) / tokens_per_item;
-  const int workers = workers_for(static_cast<double>(items), device);
+  const int workers = device.workers_for(static_cast<double>(items));
   std::vector<R> rows(static_cast<std::size_t>(2 * dim * workers));
   parallel_for(device, workers, items, [&](int worker, Index item) {
     R* from = rows.data() + 2 * dim * worker;

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <cmath>
 #include <functional>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "coca/core/compiled.hpp"
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
 #include "coca/position/frequencies.hpp"
@@ -41,19 +40,14 @@ using RopeScaling = std::function<RotaryFrequencies(const RopeBase&)>;
 
 namespace detail {
 
-inline void check_at_least(std::string_view name, double value, double least) {
-  if (std::isfinite(value) && value >= least) return;
-  reject(name, std::to_string(value), std::to_string(least) + " or more, and finite");
-}
-inline void check_positive(std::string_view name, double value) {
-  if (std::isfinite(value) && value > 0.0) return;
-  reject(name, std::to_string(value), "positive and finite");
-}
-inline void check_trained(std::string_view name, Index length) {
-  if (length > 0) return;
-  reject(name, std::to_string(length), "the tokens the model was trained for");
-}
+COCA_FUNCTION void check_at_least(std::string_view name, double value, double least);
+COCA_FUNCTION void check_positive(std::string_view name, double value);
+COCA_FUNCTION void check_trained(std::string_view name, Index length);
 
 }  // namespace detail
 
 }  // namespace coca::inline v0
+
+#ifndef COCA_COMPILED
+#include "coca/position/scaling-inl.hpp"
+#endif

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <variant>
 #include <vector>
 
 #include "coca/core/scalar.hpp"
@@ -25,11 +24,7 @@ inline Vector row(const TensorView<const double>& x, Index b, Index n, Index h) 
 
 /// The logit of a head's sink, -inf where there is none.
 inline double sink(const AttentionOptions& options, Index head) {
-  if (const auto* sinks = std::get_if<View<const float, 1>>(&options.sinks)) {
-    return static_cast<double>((*sinks)(head));
-  }
-  if (const auto* sinks = std::get_if<View<const double, 1>>(&options.sinks)) return (*sinks)(head);
-  return -std::numeric_limits<double>::infinity();
+  return options.sinks ? options.sinks(head) : -std::numeric_limits<double>::infinity();
 }
 
 /// The softmax of one query.
@@ -117,12 +112,7 @@ void attention(const TensorView<double>& out, const TensorView<const double>& q,
           }
           out(b, m, h, c) = sum;
         }
-        if (const auto* wide = std::get_if<View<double, 3>>(&options.lse)) {
-          (*wide)(b, h, m) = row.lse;
-        }
-        if (const auto* narrow = std::get_if<View<float, 3>>(&options.lse)) {
-          (*narrow)(b, h, m) = static_cast<float>(row.lse);
-        }
+        if (options.lse) options.lse.set(row.lse, b, h, m);
       }
     }
   }

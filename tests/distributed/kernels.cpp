@@ -1,2 +1,0 @@
-#define COCA_TEST_INSTANTIATE
-#include "distributed/kernels.hpp"

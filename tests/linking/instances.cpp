@@ -1,2 +1,0 @@
-#define COCA_INSTANTIATE
-#include <coca/extern.hpp>
