@@ -1,7 +1,7 @@
 #pragma once
 
 /// What most test files include. CMake compiles it once for all of them.
-#include "coca/extern.hpp"
+#include "coca/coca.hpp"
 #include "coca/reference/attention.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
