@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coca/coca.hpp"
+#include "coca/kernel/forward_block.hpp"
 #include "support/address_space.hpp"
 #include "support/catch.hpp"
 #include "support/effort.hpp"

@@ -1,3 +1,4 @@
+#include "coca/kernel/forward_block.hpp"
 #include "fuzz/forward_call.hpp"
 
 /// The front door under any call. A right one gives what the reference does in every row that meets

@@ -31,7 +31,7 @@ void compare_in(const std::string& name, const S& scheme, const M& mask, Attenti
   options.lse = lse_view;
   coca::attention(out.view(), q.view(), k.view(), v.view(), scheme, mask, options);
 
-  const bool sunk = options.sinks.index() != 0;
+  const bool sunk{options.sinks};
   std::vector<T> dsinks(static_cast<std::size_t>(heads));
   std::vector<T> dbias(static_cast<std::size_t>(heads * queries * keys));
   coca::MoreGradients more;

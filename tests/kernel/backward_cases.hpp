@@ -189,8 +189,9 @@ void compare_random_gradients(std::uint64_t first_seed, int rounds) {
           return Any(form.scheme);
         }
       }();
-      compare_gradients<T>(Form{form.name, any, form.definition, form.coca, form.half_width}, sizes,
-                           random_mask(random), options, 0.0, 0.0, random);
+      compare_gradients<T>(
+          Form{form.name, any, AnyScore(form.definition), form.coca, form.half_width}, sizes,
+          random_mask(random), options, 0.0, 0.0, random);
     });
   }
 }

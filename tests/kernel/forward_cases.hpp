@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "coca/coca.hpp"
 #include "coca/kernel/forward_block.hpp"
 #include "coca/reference/attention.hpp"
@@ -77,15 +79,14 @@ struct Case {
   Tensor<T> q, k, v, out;
   Tensor<double> wide_q, wide_k, wide_v, wide_out;
 
-  template <class AForm>
-  Case(const Sizes& s, const AForm& form, Random& random)
+  Case(const Sizes& s, bool half_width, Random& random)
       : sizes(s),
         q({s.batch, s.queries, s.key_heads * s.group, s.dim}, random),
-        k({s.batch, s.keys, s.key_heads, form.half_width ? s.dim / 2 : s.dim}, random),
+        k({s.batch, s.keys, s.key_heads, half_width ? s.dim / 2 : s.dim}, random),
         v({s.batch, s.keys, s.key_heads, s.value_dim}, random),
         out({s.batch, s.queries, s.key_heads * s.group, s.value_dim}, random),
         wide_q(fill(q, random)),
-        wide_k(fill(k, random, form.half_width)),
+        wide_k(fill(k, random, half_width)),
         wide_v(fill(v, random)),
         wide_out(out.view().shape) {}
 
@@ -95,9 +96,14 @@ struct Case {
   }
 };
 
-template <class T, class AForm>
-void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Random& random) {
-  Case<T> c(sizes, form, random);
+/// A call of attention with some scheme: the one thing of a comparison that is compiled for each.
+template <class T>
+using AttentionCall = std::function<void(Case<T>&, const AnyMask&, const AttentionOptions&)>;
+
+template <class T>
+void compare(const Form<AttentionCall<T>, AnyScore>& form, const Sizes& sizes,
+             AttentionOptions options, Random& random) {
+  Case<T> c(sizes, form.half_width, random);
   using L = coca::Accumulator<T>;
   const auto [batch, queries, keys, key_heads, group, dim, value_dim] = sizes;
   std::vector<L> lse(static_cast<std::size_t>(batch * key_heads * group * queries), L(0));
@@ -123,7 +129,7 @@ void compare(const AForm& form, const Sizes& sizes, AttentionOptions options, Ra
 
   const AnyMask mask = random_mask(random);
   options.lse = coca::View<L, 3>(lse.data(), {batch, key_heads * group, queries});
-  coca::attention(c.out.view(), c.q.view(), c.k.view(), c.v.view(), form.scheme, mask, options);
+  form.scheme(c, mask, options);
   options.lse = coca::View<double, 3>(wide_lse.data(), {batch, key_heads * group, queries});
   reference::attention(c.wide_out.view(), c.wide_q.view(), c.wide_k.view(), c.wide_v.view(),
                        form.definition, mask, options);
@@ -169,7 +175,13 @@ void compare_random(std::uint64_t first_seed, int rounds, Sizes (*sizes_of)(Rand
                     << sizes.queries << ", keys " << sizes.keys << ", key heads " << sizes.key_heads
                     << ", group " << sizes.group << ", dim " << sizes.dim << ", value dim "
                     << sizes.value_dim << ", rotary " << rope.rotary_dim());
-      compare<T>(form, sizes, options, random);
+      const AttentionCall<T> call = [&form](Case<T>& c, const AnyMask& mask,
+                                            const AttentionOptions& of_call) {
+        coca::attention(c.out.view(), c.q.view(), c.k.view(), c.v.view(), form.scheme, mask,
+                        of_call);
+      };
+      compare<T>(Form{form.name, call, AnyScore(form.definition), form.coca, form.half_width},
+                 sizes, options, random);
     });
   }
 }

@@ -34,8 +34,8 @@ struct OperandUnits {
 /// Where the processor multiplies bfloat16, phi, psi and weights are such if all tensors are.
 template <class T>
 inline OperandUnits operand_units() {
-  const auto* engine = &coca::detail::tile_engine<coca::Accumulator<T>>(coca::target());
-  if (!std::is_same_v<T, Eigen::bfloat16> || engine->bfloat16 == nullptr) return {};
+  const auto* products = coca::detail::bfloat16_functions<coca::Accumulator<T>>(coca::target());
+  if (!std::is_same_v<T, Eigen::bfloat16> || products == nullptr) return {};
   return {2.0 * 0x1p-9 + 0x1p-18, 0x1p-9};
 }
 
