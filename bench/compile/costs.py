@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "peers"))
+sys.path.append(str(HERE.parent / "peers"))
 from machine import context  # noqa: E402, F401
 
 FLAGS = ("-std=c++20", "-O2")
