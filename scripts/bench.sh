@@ -125,7 +125,7 @@ if [ ${#questions[@]} -gt 0 ]; then
     case $question in
       '') ;;
       peers) compare_with_peers ;;
-      compile) measure compile "$python" bench/compile/measure.py "$(eigen)" ;;
+      compile) measure compile "$python" bench/compile/measure.py --eigen "$(eigen)" ;;
       *) measure "$question" program "$question" ;;
     esac
   done

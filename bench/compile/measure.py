@@ -1,53 +1,89 @@
 #!/usr/bin/env python3
-"""How long compilers take for a file with one call of attention, into the JSON file OUT.
+"""How long compilers take for files that call the library, into the JSON file OUT.
 
-    build/peers-venv/bin/python bench/compile/measure.py EIGEN OUT
+    bench/compile/measure.py [--headers DIR] [--eigen DIR] [--rounds N] [--compilers NAMES] OUT
 
-EIGEN is the folder of Eigen's headers. Seconds are those of the processor, the least of three runs.
+--headers is the include folder of the checkout to measure (this one unless given), --eigen that of Eigen. Times are
+processor seconds, the least of N runs (3 unless given), and are given in E as well (costs.py), which is measured in
+the same rounds. The compiled mode defines COCA_COMPILED; headers without coca/kernels.cpp had coca/extern.hpp instead.
 """
 
+import argparse
 import json
 import pathlib
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+from costs import HERE, compile_seconds, context, eigen_seconds
+
 SOURCE = HERE.parents[1]
-sys.path.insert(0, str(HERE.parent / "peers"))
-from machine import context  # noqa: E402
-
-ROUNDS = 3
+CALLS = ("attention", "five_calls", "decode", "backward")
 
 
-def seconds(*command: str) -> float:
-    def used() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return children.ru_utime + children.ru_stime
+def header(name: str) -> str:
+    return f"-DHEADER=<coca/{name}>"
 
-    before = used()
-    subprocess.run(command, check=True)
-    return used() - before
+
+def modes(headers: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """The arguments of each mode."""
+    if (headers / "coca" / "kernels.cpp").exists():
+        compiled = (header("coca.hpp"), "-DCOCA_COMPILED")
+    else:
+        compiled = (header("extern.hpp"),)
+    return {"header-only": (header("coca.hpp"),), "compiled": compiled}
+
+
+def kernels_source(headers: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The file that a program in compiled mode has once."""
+    source = headers / "coca" / "kernels.cpp"
+    if not source.exists():
+        source = folder / "kernels.cpp"
+        source.write_text("#define COCA_INSTANTIATE\n#include <coca/extern.hpp>\n")
+    return source
+
+
+def compiler_rows(compiler: str, arguments: argparse.Namespace) -> list[dict]:
+    include = f"-I{arguments.headers}"
+    units: list[float] = []
+    times: dict[tuple[str, str], list[float]] = {}
+    for _ in range(arguments.rounds):
+        units.append(eigen_seconds(compiler, arguments.eigen))
+        for mode, flags in modes(arguments.headers).items():
+            for call in CALLS:
+                source = HERE / f"{call}.cpp"
+                seconds = compile_seconds(compiler, source, arguments.eigen, include, *flags)
+                times.setdefault((call, mode), []).append(seconds)
+    # It takes a minute and more, and users wait for it once.
+    with tempfile.TemporaryDirectory() as folder:
+        source = kernels_source(arguments.headers, pathlib.Path(folder))
+        times[("kernels", "compiled")] = [compile_seconds(compiler, source, arguments.eigen, include)]
+    unit = min(units)
+    least = {what: min(seconds) for what, seconds in times.items()}
+    for mode in modes(arguments.headers):
+        # Four of the five calls, each.
+        least[("further", mode)] = (least.pop(("five_calls", mode)) - least[("attention", mode)]) / 4
+    rows = [{"compiler": compiler, "call": "eigen", "mode": "", "seconds": unit, "e": 1.0}]
+    for (call, mode), seconds in least.items():
+        rows.append({"compiler": compiler, "call": call, "mode": mode, "seconds": seconds, "e": seconds / unit})
+    for row in rows:
+        print(f"{row['compiler']}, {row['call']}, {row['mode']}: {row['seconds']:.1f} s, {row['e']:.2f} E", flush=True)
+    return rows
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    eigen, out = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--headers", type=pathlib.Path, default=SOURCE / "include")
+    parser.add_argument("--eigen", default="/usr/include/eigen3")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compilers", default="g++,clang++", help="those of them that are installed")
+    parser.add_argument("out", type=pathlib.Path)
+    arguments = parser.parse_args()
+    arguments.headers = arguments.headers.resolve()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for compiler in filter(shutil.which, ("g++", "clang++")):
-            for header in ("coca.hpp", "extern.hpp"):
-                command = [
-                    compiler, "-std=c++20", "-O2", f"-I{SOURCE / 'include'}", f"-I{eigen}",
-                    f"-DHEADER=<coca/{header}>", "-c", str(HERE / "one_call.cpp"), "-o", f"{folder}/one_call.o",
-                ]  # fmt: skip
-                least = min(seconds(*command) for _ in range(ROUNDS))
-                print(f"{compiler}, {header}: {least:.1f} s")
-                rows.append({"compiler": compiler, "header": header, "seconds": least})
-    pathlib.Path(out).write_text(json.dumps({"context": context(SOURCE), "rows": rows}, indent=1) + "\n")
+    for compiler in filter(shutil.which, arguments.compilers.split(",")):
+        rows += compiler_rows(compiler, arguments)
+    result = {"context": context(arguments.headers), "rows": rows}
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,0 @@
-#include HEADER
-
-/// A file with one call, as users have it.
-using Tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
-
-void attend(Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
-            const coca::CocaSlack<>& scheme) {
-  coca::attention(out, q, k, v, scheme, coca::Causal{});
-}
