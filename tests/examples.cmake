@@ -15,10 +15,6 @@ target_link_libraries(test_layers PRIVATE attention_layer)
 target_compile_definitions(test_layers PRIVATE COCA_LAYERS="$<TARGET_FILE:layers>"
   COCA_LAYERS_GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden/layers")
 add_dependencies(test_layers layers)
-# Built for this machine, as the example is, and so without the kernels of the other tests.
-coca_add_separate_test(test_language_model language_model/language_model_test.cpp)
-target_link_libraries(test_language_model PRIVATE small_language_model)
-add_dependencies(coca_training_tests test_language_model)
 if(NOT COCA_TEST_ALL)
   return()
 endif()
@@ -31,6 +27,10 @@ foreach(scheme IN ITEMS rotary coca-slack coca-strict)
 endforeach()
 add_test(NAME example_stream_forever COMMAND stream_forever
   ${PROJECT_SOURCE_DIR}/examples/data/war-and-peace-chapters.txt --window 124 --tokens 2000)
+# Built for this machine, as the example is, and so without the kernels of the other tests.
+coca_add_separate_test(test_language_model language_model/language_model_test.cpp)
+target_link_libraries(test_language_model PRIVATE small_language_model)
+add_dependencies(coca_training_tests test_language_model)
 add_dependencies(coca_training_tests language_model)
 # The language model itself: a small model, trained in two runs, and asked.
 set(model ${CMAKE_CURRENT_BINARY_DIR}/language_model)
