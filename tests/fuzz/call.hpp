@@ -227,7 +227,7 @@ struct Call {
   template <class X>
   bool share_memory(X& x, const AnyOutput& written) {
     if (x.empty() || written.empty()) return false;
-    const Index element = coca::detail::element_bytes(x);
+    const Index element = coca::detail::MemoryView(x).element_bytes;
     const auto [x_begin, x_end] = reach(x);
     const auto [begin, end] = reach(written);
     const Index first = choose.integer(1 - (x_end - x_begin) / element,
@@ -331,7 +331,7 @@ struct Call {
       (end < 0 ? low : high) += end;
     }
     const auto first = static_cast<Index>(reinterpret_cast<std::uintptr_t>(x.data));
-    const Index element = coca::detail::element_bytes(x);
+    const Index element = coca::detail::MemoryView(x).element_bytes;
     return {first + low * element, first + high * element};
   }
   template <class X>
@@ -342,7 +342,7 @@ struct Call {
   /// Returns whether a view has elements, which are then where they may not be.
   template <class X>
   bool misalign(X& x) {
-    const Index element = coca::detail::element_bytes(x);
+    const Index element = coca::detail::MemoryView(x).element_bytes;
     if (x.data == nullptr) return false;
     move(x, choose.integer(1, element - 1));
     return !x.empty();
