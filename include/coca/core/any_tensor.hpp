@@ -55,9 +55,5 @@ template <class Byte>
 Index element_bytes(const AnyTensor<Byte>& x) {
   return coca::element_bytes(x.type);
 }
-template <class T, int Rank>
-constexpr Index element_bytes(const View<T, Rank>&) {
-  return static_cast<Index>(sizeof(T));
-}
 
 }  // namespace coca::inline v0::detail

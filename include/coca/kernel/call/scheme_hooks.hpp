@@ -246,7 +246,6 @@ struct AnyScheme {
   bool keeps_queries() const { return functions->map_queries == nullptr; }
   bool keeps_keys() const { return functions->map_keys == nullptr; }
   bool turns_keys() const { return functions->turned != TurnedKey::no; }
-  bool transforms_logits() const { return functions->logits != nullptr; }
 };
 
 /// phi of all rows of an item, times `factor`, `stride` apart.
