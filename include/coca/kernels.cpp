@@ -44,7 +44,7 @@ namespace coca::inline v0::detail {
   template const GradientFunctions<T>& gradient_functions(Target);                                \
   template const T* contiguous_row(const NarrowEngine*, const TokenRows<const std::byte>&, Index, \
                                    T*);                                                           \
-  template void store_row(const TileEngine<T>&, const NarrowEngine*, const T*,                    \
+  template void store_row(void (*)(const T*, T*, Index, T), const NarrowEngine*, const T*,        \
                           const TokenRows<std::byte>&, Index, T);                                 \
   template void check_key_rows(const AnyInput&, bool, const void*,                                \
                                const char* (*)(const void*, std::span<const T>));                 \

@@ -1077,9 +1077,9 @@ TEST_CASE("every half and every bfloat16 widens to itself", "[kernel][engine]") 
       }
       return true;
     };
-    engine.widen_half(narrow.data(), wide.data(), 65536);
+    engine.widen_half(narrow.data(), 1, wide.data(), 65536);
     CHECK(same(Eigen::half{}));
-    engine.widen_bfloat16(narrow.data(), wide.data(), 65536);
+    engine.widen_bfloat16(narrow.data(), 1, wide.data(), 65536);
     CHECK(same(Eigen::bfloat16{}));
   });
 }
@@ -1121,18 +1121,18 @@ TEST_CASE("floats narrow as Eigen's conversions do", "[kernel][engine]") {
       return count;
     };
     const auto size = static_cast<Index>(wide.size());
-    engine.scale_to_half(wide.data(), narrow.data(), size, 1.0F);
+    engine.scale_to_half(wide.data(), narrow.data(), 1, size, 1.0F);
     CHECK(differences(Eigen::half{}) == 0);
-    engine.scale_to_bfloat16(wide.data(), narrow.data(), size, 1.0F);
+    engine.scale_to_bfloat16(wide.data(), narrow.data(), 1, size, 1.0F);
     CHECK(differences(Eigen::bfloat16{}) == 0);
 
     for (const Index count : {0, 1, 7, 9, 16, 23}) {
       std::vector<float> x(24, 1.5F), back(24, 9.0F);
       std::vector<std::uint16_t> to(24, 0x4242U);
-      engine.scale_to_half(x.data(), to.data(), count, 2.0F);
+      engine.scale_to_half(x.data(), to.data(), 1, count, 2.0F);
       CHECK(std::count(to.begin(), to.end(), 0x4200U) == count);  // 3
       CHECK(std::count(to.begin() + count, to.end(), 0x4242U) == 24 - count);
-      engine.widen_half(to.data(), back.data(), count);
+      engine.widen_half(to.data(), 1, back.data(), count);
       CHECK(std::count(back.begin(), back.end(), 3.0F) == count);
       CHECK(std::count(back.begin() + count, back.end(), 9.0F) == 24 - count);
     }

@@ -23,25 +23,25 @@ class SequenceTable {
       views_.reserve(held_.size() + 1);
       held_.push_back(std::move(held));
       views_.emplace_back();
-      used_.push_back(true);
+      used_.push_back(1);
       return static_cast<SequenceId>(held_.size()) - 1;
     }
     const SequenceId id = free_.back();
     free_.pop_back();
     held_[at(id)] = std::move(held);
     views_[at(id)] = {};
-    used_[at(id)] = true;
+    used_[at(id)] = 1;
     return id;
   }
   void drop(SequenceId id) {
     held_[at(id)] = Held{};
     views_[at(id)] = {};
-    used_[at(id)] = false;
+    used_[at(id)] = 0;
     free_.push_back(id);
   }
 
   void check(SequenceId id) const {
-    if (id >= 0 && at(id) < used_.size() && used_[at(id)]) return;
+    if (id >= 0 && at(id) < used_.size() && used_[at(id)] != 0) return;
     reject("sequence", std::to_string(id), "one that was added, and not dropped");
   }
 
@@ -56,7 +56,7 @@ class SequenceTable {
 
   std::vector<Held> held_;
   std::vector<PanelSequence> views_;
-  std::vector<bool> used_;
+  std::vector<char> used_;  ///< 1: a sequence, 0: none (of bool, a vector takes longer to compile)
   std::vector<SequenceId> free_;
 };
 

@@ -78,10 +78,10 @@ float TokenStore::narrow(const AnyInput& x, Index batch, Index token, Index head
     auto* words = reinterpret_cast<std::uint16_t*>(row_.data());
     switch (layout_.type) {
       case ElementType::bfloat16:
-        engine.scale_to_bfloat16(from, words, count, 1.0F);
+        engine.scale_to_bfloat16(from, words, 1, count, 1.0F);
         return 1.0F;
       case ElementType::float16:
-        engine.scale_to_half(from, words, count, 1.0F);
+        engine.scale_to_half(from, words, 1, count, 1.0F);
         return 1.0F;
       case ElementType::int8:
         return quantise(from, reinterpret_cast<std::int8_t*>(row_.data()), count);
@@ -160,14 +160,17 @@ COCA_FUNCTION void read_tokens(const PanelLayout& layout, const PanelSequence& s
   check_precision(layout, "v", v.type);
   const auto read = [&]<Real T>(T) {
     std::vector<T> row(static_cast<std::size_t>(std::max(layout.key_dim, layout.value_dim)));
-    const TileEngine<T>& engine = tile_engine<T>(target());
+    // Not the engine's: a program that reads no cache would compile it all the same.
+    const auto scale = [](const T* from, T* to, Index count, T factor) {
+      for (Index i = 0; i < count; ++i) to[i] = from[i] * factor;
+    };
     const NarrowEngine* narrow = &narrow_engine(target());
     for (Index token = 0; token < sequence.tokens(); ++token) {
       const PanelPlace at = sequence.place(layout, token);
       for (Index head = 0; head < layout.heads; ++head) {
-        store_row(engine, narrow, cached_key(layout, at, head, row.data()),
+        store_row<T>(scale, narrow, cached_key(layout, at, head, row.data()),
                   TokenRows<std::byte>(k, 0, head), token, T(1));
-        store_row(engine, narrow, cached_value(layout, at, head, row.data()),
+        store_row<T>(scale, narrow, cached_value(layout, at, head, row.data()),
                   TokenRows<std::byte>(v, 0, head), token, T(1));
       }
     }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "coca/core/aligned.hpp"
 #include "coca/core/error.hpp"
@@ -12,9 +11,9 @@ COCA_FUNCTION void check_aligned(std::string_view name, const MemoryView& x) {
   const auto wanted = static_cast<std::uintptr_t>(x.element_bytes);
   const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(x.data) % wanted;
   if (past == 0 || x.empty()) return;
-  const std::string multiple = "a multiple of " + std::to_string(wanted);
-  reject(name, "at an address " + std::to_string(past) + " past " + multiple,
-         multiple + ", as its elements are aligned");
+  const auto multiple = static_cast<Index>(wanted);
+  reject(name, {"at an address ", static_cast<Index>(past), " past a multiple of ", multiple},
+         {"a multiple of ", multiple, ", as its elements are aligned"});
 }
 
 }  // namespace coca::inline v0::detail

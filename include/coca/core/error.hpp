@@ -1,5 +1,9 @@
 #pragma once
 
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -35,21 +39,66 @@ template <class Exception>
 #endif
 }
 
+/// A piece of an error text: words, a number, or a list "[a, b, c]". It keeps nothing, and so is to be put
+/// together where it is used; the text is written by reject alone, and callers compile no strings.
+class TextPiece {
+ public:
+  TextPiece(const char* words) : TextPiece(std::string_view(words)) {}
+  TextPiece(std::string_view words) : kind_(Kind::words), words_(words) {}
+  TextPiece(const std::string& words) : TextPiece(std::string_view(words)) {}
+  TextPiece(Index number) : kind_(Kind::integer), integer_(number) {}
+  TextPiece(double number) : kind_(Kind::real), real_(number) {}
+  TextPiece(std::span<const Index> list) : kind_(Kind::list), list_(list) {}
+  template <std::size_t N>
+  TextPiece(const std::array<Index, N>& list) : TextPiece(std::span<const Index>(list)) {}
+
+  COCA_FUNCTION void append_to(std::string& text) const;
+
+ private:
+  enum class Kind { words, integer, real, list };
+
+  Kind kind_;
+  union {
+    std::string_view words_;
+    Index integer_;
+    double real_;
+    std::span<const Index> list_;
+  };
+};
+
+/// One piece, or some in braces.
+class Text {
+ public:
+  Text(const char* words) : piece_(words) {}
+  Text(std::string_view words) : piece_(words) {}
+  Text(const std::string& words) : piece_(words) {}
+  Text(Index number) : piece_(number) {}
+  Text(double number) : piece_(number) {}
+  Text(std::span<const Index> list) : piece_(list) {}
+  Text(std::initializer_list<TextPiece> pieces) : piece_(""), pieces_(pieces) {}
+
+  COCA_FUNCTION void append_to(std::string& text) const;
+
+ private:
+  TextPiece piece_;
+  std::initializer_list<TextPiece> pieces_{};  ///< what follows it
+};
+
 /// Fails as std::invalid_argument with "coca: <argument> is <was>, expected <expected>".
-[[noreturn]] COCA_FUNCTION void reject(std::string_view argument, std::string_view was,
-                                       std::string_view expected);
+[[noreturn, gnu::cold]] COCA_FUNCTION void reject(const Text& argument, const Text& was,
+                                                  const Text& expected);
 
 /// Joins "[a, b, c]" for a shape in an error text.
 COCA_FUNCTION std::string list_text(std::span<const Index> values);
 
 /// Rejects `argument` unless it has the value its neighbours imply; `why` names that neighbour.
-COCA_FUNCTION void require_equal(std::string_view argument, Index was, Index expected,
+COCA_FUNCTION void require_equal(const Text& argument, Index was, Index expected,
                                  std::string_view why = {});
 
 /// Rejects `argument` if it takes more bytes than can be counted: so many, in double, which has no end.
 /// `was()` says what it was.
 template <class Was>
-void require_countable(std::string_view argument, double bytes, const Was& was) {
+void require_countable(const Text& argument, double bytes, const Was& was) {
   if (bytes <= 0x1p62) return;
   reject(argument, was(), "one whose bytes can be counted");
 }

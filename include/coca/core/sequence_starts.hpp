@@ -2,7 +2,8 @@
 
 #include <concepts>
 #include <cstdint>
-#include <ranges>
+#include <iterator>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -16,6 +17,8 @@ namespace coca::inline v0 {
 namespace detail {
 template <class I>
 concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>;
+template <class R, class I>
+concept RangeOf = std::constructible_from<std::span<const I>, const R&>;
 }
 
 /// The places of the first tokens of packed sequences, and behind them the number of all tokens: 0,
@@ -25,13 +28,11 @@ concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int6
 class SequenceStarts {
  public:
   /// Of a contiguous range: std::vector, std::array, std::span.
-  template <std::ranges::contiguous_range R>
-    requires(
-        std::ranges::sized_range<const R>&& detail::StartNumber<std::ranges::range_value_t<R>> &&
-        !detail::Viewable<R>)
+  template <class R>
+    requires(!detail::Viewable<R> && (detail::RangeOf<R, std::int32_t> ||
+                                      detail::RangeOf<R, std::int64_t>))
   SequenceStarts(const R& starts)
-      : SequenceStarts(std::ranges::data(starts), static_cast<Index>(std::ranges::size(starts)),
-                       1) {}
+      : SequenceStarts(std::data(starts), static_cast<Index>(std::size(starts)), 1) {}
 
   /// Of a tensor or std::mdspan with one axis, of any stride.
   template <detail::Viewable X>

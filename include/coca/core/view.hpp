@@ -59,7 +59,7 @@ struct View {
     return count;
   }
   /// Asked of the extents: their product may be any number, where strides are 0.
-  constexpr bool empty() const { return std::ranges::count(shape, 0) > 0; }
+  constexpr bool empty() const { return std::count(shape.begin(), shape.end(), 0) > 0; }
 };
 
 /// [batch, sequence, heads, head_dim], the shape of queries, keys, values and outputs.

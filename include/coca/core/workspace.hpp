@@ -4,7 +4,6 @@
 #include <memory>
 #include <new>
 #include <span>
-#include <string>
 
 #include "coca/core/error.hpp"
 #include "coca/core/scalar.hpp"
@@ -77,8 +76,8 @@ inline std::byte* work_memory(std::span<std::byte> callers, std::size_t bytes) {
   std::size_t space = callers.size();
   void* aligned = std::align(kAlignment, bytes, first, space);
   if (aligned == nullptr) {
-    reject("options.workspace.size()", std::to_string(callers.size()),
-           "what coca::workspace_bytes says, " + std::to_string(bytes + kAlignment - 1));
+    reject("options.workspace.size()", static_cast<Index>(callers.size()),
+           {"what coca::workspace_bytes says, ", static_cast<Index>(bytes + kAlignment - 1)});
   }
   return static_cast<std::byte*>(aligned);
 }

@@ -31,7 +31,7 @@ class BackwardBlock {
         memory_(memory),
         row_begin_(item.begin),
         operands_(call, engine, widths, buffers, memory, item),
-        scores_(call, engine, operands_, kStride, call.adjoints->logits) {}
+        scores_(call, engine, operands_, kStride, call.adjoints->logits, &functions_) {}
 
   /// Parts of it know where others are.
   BackwardBlock(const BackwardBlock&) = delete;

@@ -32,8 +32,8 @@ class BackwardOperands : public ItemRows {
         widths_(widths),
         buffers_(buffers),
         memory_(memory),
-        keys_(call.k, nullptr, item.sequence, item.key_head, Stored::keys),
-        values_(call.v, nullptr, item.sequence, item.key_head, Stored::values) {}
+        keys_(call.k, nullptr, nullptr, item.sequence, item.key_head),
+        values_(call.v, nullptr, nullptr, item.sequence, item.key_head) {}
 
   /// All rows: factor * phi(q), dout, D = dout . out, lse in base 2, and no sums yet. If `sinks` is
   /// given, it receives for each head of the group the gradient of its sink, -e^(sink - lse) D, summed up.
@@ -127,7 +127,7 @@ class BackwardOperands : public ItemRows {
                                             span_of(dq, dim));
         }
       }
-      store_row(engine_, narrow_, dq, to, place, keeps ? factor : T(1));
+      store_row(engine_.scale, narrow_, dq, to, place, keeps ? factor : T(1));
     });
   }
   /// dk and dv of some keys, from the sums dpsi / factor and dv.
@@ -148,9 +148,9 @@ class BackwardOperands : public ItemRows {
               key_token(key), span_of(dpsi, widths_.score), span_of(dk, keys_.width()));
         }
       }
-      store_row(engine_, narrow_, dk, TokenRows<std::byte>(call_.dk, sequence().batch, key_head()),
+      store_row(engine_.scale, narrow_, dk, TokenRows<std::byte>(call_.dk, sequence().batch, key_head()),
                 place, keeps ? factor : T(1));
-      store_row(engine_, narrow_, memory_.dv + key * widths_.value_stride,
+      store_row(engine_.scale, narrow_, memory_.dv + key * widths_.value_stride,
                 TokenRows<std::byte>(call_.dv, sequence().batch, key_head()), place, T(1));
     }
   }
@@ -211,8 +211,8 @@ class BackwardOperands : public ItemRows {
   const BackwardBuffers<T>& buffers_;
   const BackwardSequence<T>& memory_;
   const GradientFunctions<T>& gradients_ = gradient_functions<T>(target());
-  KeyRows keys_;
-  KeyRows values_;
+  KeyRows<T> keys_;
+  KeyRows<T> values_;
 };
 
 }  // namespace coca::inline v0::detail

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -34,14 +33,14 @@ inline std::span<const Index> extents(const MemoryView& x) { return {x.shape, x.
 
 COCA_FUNCTION void check_extents(std::string_view name, const MemoryView& x) {
   for (const Index extent : extents(x)) {
-    if (extent < 0) reject(name, "of shape " + list_text(extents(x)), "extents of 0 or more");
+    if (extent < 0) reject(name, {"of shape ", extents(x)}, "extents of 0 or more");
   }
 }
 
 COCA_FUNCTION void check_view(std::string_view name, const MemoryView& x) {
   check_extents(name, x);
   if (!x.empty() && x.data == nullptr) {
-    reject(name, "a null pointer of shape " + list_text(extents(x)), "memory behind it");
+    reject(name, {"a null pointer of shape ", extents(x)}, "memory behind it");
   }
   check_aligned(name, x);
 }
@@ -51,7 +50,7 @@ COCA_FUNCTION void check_output(std::string_view name, const MemoryView& x) {
   if (x.empty()) return;
   for (std::size_t axis = 0; axis < x.rank; ++axis) {
     if (x.shape[axis] > 1 && x.strides[axis] == 0) {
-      reject(std::string(name) + ".strides", list_text({x.strides, x.rank}),
+      reject({name, ".strides"}, std::span(x.strides, x.rank),
              "none of 0 in a tensor that is written");
     }
   }
@@ -64,13 +63,18 @@ COCA_FUNCTION void check_apart(std::string_view out_name, const MemoryView& out,
   const auto [out_begin, out_end] = address_range(out);
   const auto [in_begin, in_end] = address_range(in);
   if (out_begin < in_end && in_begin < out_end) {
-    reject(out_name, std::string("in the same memory as ").append(in_name), "memory of its own");
+    reject(out_name, {"in the same memory as ", in_name}, "memory of its own");
   }
 }
 
 /// Tensors whose strides are 0 may be of any size. Up to these, rows and bytes of work memory can be counted.
 inline constexpr Index kMostDim = Index{1} << 40;
 inline constexpr double kMostRows = 0x1p62;
+
+/// The extents that a caller knows of: packed tensors have no batch.
+inline std::span<const Index> shown(const std::array<Index, 4>& extents, bool packed) {
+  return std::span(extents).subspan(packed ? 1 : 0);
+}
 
 COCA_FUNCTION AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, const AnyInput& v,
                                           bool packed) {
@@ -84,14 +88,9 @@ COCA_FUNCTION AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, 
                              .key_heads = k.shape[2],
                              .query_dim = q.shape[3],
                              .value_dim = v.shape[3]};
-  const auto axis = [&](const char* tensor, int number, const char* meaning) {
-    return std::string(tensor) + ".shape[" + std::to_string(number - packed) + "] (" + meaning +
-           ")";
-  };
-  const auto same = [&](const char* tensor, int number, const char* meaning, Index was,
+  const auto same = [&](const char* tensor, Index number, const char* meaning, Index was,
                         Index expected, const char* why) {
-    // No text is made, and so no memory taken, unless there is something to say.
-    if (was != expected) require_equal(axis(tensor, number, meaning), was, expected, why);
+    require_equal({tensor, ".shape[", number - packed, "] (", meaning, ")"}, was, expected, why);
   };
   same("k", 0, "batch", k.shape[0], shape.batch, "that of q");
   same("v", 0, "batch", v.shape[0], shape.batch, "that of q");
@@ -100,12 +99,12 @@ COCA_FUNCTION AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, 
   const bool groups =
       shape.key_heads == 0 ? shape.query_heads == 0 : shape.query_heads % shape.key_heads == 0;
   if (!groups) {
-    reject(axis("k", 2, "heads"), std::to_string(shape.key_heads),
-           "a divisor of the " + std::to_string(shape.query_heads) + " heads of q");
+    reject({"k.shape[", Index{2} - packed, "] (heads)"}, shape.key_heads,
+           {"a divisor of the ", shape.query_heads, " heads of q"});
   }
   const auto dim = [&](const char* tensor, Index was) {
     if (was >= 1 && was <= kMostDim) return;
-    reject(axis(tensor, 3, "head_dim"), std::to_string(was),
+    reject({tensor, ".shape[", Index{3} - packed, "] (head_dim)"}, was,
            was < 1 ? "1 or more" : "at most 2^40");
   };
   dim("q", shape.query_dim);
@@ -113,8 +112,7 @@ COCA_FUNCTION AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, 
   const double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.queries) *
                       static_cast<double>(shape.query_heads);
   if (rows > kMostRows) {
-    reject("q", "of shape " + list_text(std::span(q.shape).subspan(packed ? 1 : 0)),
-           "at most 2^62 rows in all heads");
+    reject("q", {"of shape ", shown(q.shape, packed)}, "at most 2^62 rows in all heads");
   }
   return shape;
 }
@@ -122,14 +120,11 @@ COCA_FUNCTION AttentionShape check_inputs(const AnyInput& q, const AnyInput& k, 
 COCA_FUNCTION void check_result(const Tensors& tensors, const AttentionShape& shape, bool packed) {
   const auto& [out, q, k, v] = tensors;
   check_output("out", out);
-  const auto text = [packed](const std::array<Index, 4>& extents) {
-    return list_text(std::span(extents).subspan(packed ? 1 : 0));
-  };
   const std::array<Index, 4> wanted{shape.batch, shape.queries, shape.query_heads, shape.value_dim};
   if (out.shape != wanted) {
-    reject("out", "of shape " + text(out.shape),
-           text(wanted) + (packed ? " = [sequence" : " = [batch, sequence") +
-               ", heads of q, head_dim of v]");
+    reject("out", {"of shape ", shown(out.shape, packed)},
+           {shown(wanted, packed), packed ? " = [sequence" : " = [batch, sequence",
+            ", heads of q, head_dim of v]"});
   }
   check_apart("out", out, "q", q);
   check_apart("out", out, "k", k);
@@ -157,11 +152,10 @@ COCA_FUNCTION void check_apart_from_tensors(std::string_view name, const MemoryV
 COCA_FUNCTION void check_inputs_of_options(const AttentionOptions& options,
                                            const AttentionShape& shape) {
   if (options.scale && !std::isfinite(*options.scale)) {
-    reject("options.scale", std::to_string(*options.scale), "finite");
+    reject("options.scale", *options.scale, "finite");
   }
   if (!(options.soft_cap >= 0.0) || !std::isfinite(options.soft_cap)) {
-    reject("options.soft_cap", std::to_string(options.soft_cap),
-           "0 (none) or positive, and finite");
+    reject("options.soft_cap", options.soft_cap, "0 (none) or positive, and finite");
   }
   if (options.sinks) {
     check_view("options.sinks", options.sinks);
@@ -189,8 +183,7 @@ COCA_FUNCTION void check_options(const AttentionOptions& options, const Attentio
     check_output("options.lse", lse);
     const std::array<Index, 3> wanted{shape.batch, shape.query_heads, shape.queries};
     if (lse.shape != wanted) {
-      reject("options.lse", "of shape " + list_text(lse.shape),
-             list_text(wanted) + " = [batch, heads of q, sequence]");
+      reject("options.lse", {"of shape ", lse.shape}, {wanted, " = [batch, heads of q, sequence]"});
     }
     check_apart_from_tensors("options.lse", lse, tensors);
     check_apart_from_options("options.lse", lse, options);
@@ -206,7 +199,7 @@ COCA_FUNCTION double score_scale(const AttentionOptions& options, const Attentio
 
 COCA_FUNCTION void check_widths(const SchemeWidths& widths, Index query_dim, Index key_width,
                                 std::string_view name) {
-  if (widths.score < 1) reject("scheme.score_dim", std::to_string(widths.score), "1 or more");
+  if (widths.score < 1) reject("scheme.score_dim", widths.score, "1 or more");
   if (widths.keeps_queries) {
     require_equal("scheme.score_dim", widths.score, query_dim,
                   "head_dim of q, which it keeps as it is");
@@ -229,7 +222,7 @@ void check_key_rows(const AnyInput& k, bool packed, const void* scheme,
                                       n, scratch.data());
         if (const char* what = defect(scheme, std::span(row, scratch.size()))) {
           const std::array<Index, 3> place{b, n, h};
-          reject(std::string("k").append(list_text(std::span(place).subspan(packed ? 1 : 0))), what,
+          reject({"k", std::span(place).subspan(packed ? 1 : 0)}, what,
                  "what its scheme allows: 0 or more");
         }
       }

@@ -11,6 +11,7 @@
 #include "coca/kernel/decode_plan.hpp"
 #include "coca/kernel/forward.hpp"
 #include "coca/kernel/forward_block.hpp"
+#include "coca/kernel/key_rows.hpp"
 
 namespace coca::inline v0::detail {
 
@@ -112,7 +113,7 @@ void decode_few(const ForwardCall<T>& call, const AnyDevice& device) {
     if (item.parts == 1 || item.part > 0) continue;
     with_buffers(0, number, [&](const DecodeItem&, DecodeBuffers<T>& buffers, auto& operands) {
       for (Index part = 1; part < item.parts; ++part) {
-        buffers.sums.merge(parts.of(plan.number(item, part)), operands.rows());
+        buffers.sums.merge(engine, parts.of(plan.number(item, part)), operands.rows());
       }
       operands.store();
     });
@@ -125,6 +126,8 @@ void decode_call(const ForwardCall<T>& call, const AnyDevice& device) {
   part.sequences = few_of(call.sequences, call.shape);
   if (part.sequences.longest_queries() > 0) decode_few(part, device);
   part.sequences = many_of(call.sequences, call.shape);
+  part.cached_key = cached_key<T>;
+  part.cached_value = cached_value<T>;
   if (part.sequences.longest_queries() > 0) forward(part, device);
 }
 

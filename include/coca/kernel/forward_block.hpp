@@ -47,7 +47,7 @@ class ForwardBlock {
       const bool more = number + 1 < last;
       if (more && (number + 1) % kBlocksOfASum == 0) add_to_totals();
     }
-    if (totals_begun_) buffers_.sums.merge(buffers_.totals, rows_);
+    if (totals_begun_) buffers_.sums.merge(engine_, buffers_.totals, rows_);
   }
 
  private:
@@ -55,7 +55,7 @@ class ForwardBlock {
   void add_to_totals() {
     if (buffers_.totals.first == nullptr || !fresh_) return;
     if (totals_begun_) {
-      buffers_.totals.merge(buffers_.sums, rows_);
+      buffers_.totals.merge(engine_, buffers_.sums, rows_);
     } else {
       buffers_.totals.assign(buffers_.sums, rows_);
     }

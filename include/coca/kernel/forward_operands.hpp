@@ -39,8 +39,8 @@ class ForwardOperands : public QueryRows<T> {
                   const ForwardItem& item)
       : Base(call, engine, widths, buffers, item),
         buffers_(buffers),
-        keys_(call.k, call.cache, item.sequence, item.key_head, Stored::keys),
-        values_(call.v, call.cache, item.sequence, item.key_head, Stored::values),
+        keys_(call.k, call.cache, call.cached_key, item.sequence, item.key_head),
+        values_(call.v, call.cache, call.cached_value, item.sequence, item.key_head),
         few_rows_(item.sequence.queries * call.group() <= kFewRows),
         bfloat16_(few_rows_ || !all_bfloat16(call) ? nullptr : call.bfloat16),
         turns_keys_(call.scheme.turns_keys() && in_panels()) {
@@ -197,7 +197,7 @@ class ForwardOperands : public QueryRows<T> {
   }
 
   /// One row in bfloat16: where it is, if it may stay there and is such, else in `to`.
-  const T* bfloat16_row(const KeyRows& rows, Index token, bool may_stay, T* to) const {
+  const T* bfloat16_row(const KeyRows<T>& rows, Index token, bool may_stay, T* to) const {
     const std::byte* there = rows.bfloat16_row(token);
     if (may_stay && there != nullptr) return reinterpret_cast<const T*>(there);
     bfloat16_->round(rows.row(narrow_, token, to), to, rows.width());
@@ -257,8 +257,8 @@ class ForwardOperands : public QueryRows<T> {
   static constexpr std::uint16_t kBfloat16Infinity = 0x7f80;
 
   const ForwardBuffers<T>& buffers_;
-  KeyRows keys_;
-  KeyRows values_;
+  KeyRows<T> keys_;
+  KeyRows<T> values_;
   bool few_rows_;
   const Bfloat16Functions<T>* bfloat16_;  ///< if the products are in bfloat16, else null
   T factor_ = T(1);                       ///< of scores, if they are

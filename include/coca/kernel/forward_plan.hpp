@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "coca/core/scalar.hpp"
+#include "coca/core/sorted.hpp"
 #include "coca/core/workspace.hpp"
 #include "coca/kernel/query_rows.hpp"
 #include "coca/kernel/sequences.hpp"
@@ -125,7 +126,7 @@ class ForwardPlan {
     order_ = memory;
     ends_ = memory + sequences_.count;
     for (Index s = 0; s < sequences_.count; ++s) order_[s] = s;
-    std::sort(order_, order_ + sequences_.count, [&](Index a, Index b) {
+    heap_sort(order_, order_ + sequences_.count, [&](Index a, Index b) {
       const Index a_keys = sequences_(a).keys;
       const Index b_keys = sequences_(b).keys;
       return a_keys != b_keys ? a_keys > b_keys : a < b;

@@ -12,8 +12,6 @@
 /// The keys, or the values, of one head of one sequence, row by row: from a tensor, or from a cache.
 namespace coca::inline v0::detail {
 
-enum class Stored { keys, values };
-
 /// `count` numbers widened, number i at from + offset(i).
 template <Real T, class Offset>
 void widen_numbers(ElementType type, const std::byte* from, Index count, T factor, T* to,
@@ -58,26 +56,29 @@ const T* cached_value(const PanelLayout& layout, const PanelPlace& at, Index hea
   return to;
 }
 
+/// How a row comes out of a cache: cached_key or cached_value.
+template <Real T>
+using CachedRow = const T* (*)(const PanelLayout& layout, const PanelPlace& at, Index head, T* to);
+
+template <Real T>
 class KeyRows {
  public:
-  KeyRows(const AnyInput& tensor, const PanelLayout* cache, const Sequence& sequence, Index head,
-          Stored which)
+  /// Of a tensor; or of a cache, by `cached_row`, which callers that know of no cache need not compile.
+  KeyRows(const AnyInput& tensor, const PanelLayout* cache, CachedRow<T> cached_row,
+          const Sequence& sequence, Index head)
       : tensor_(tensor, sequence.batch, head),
         first_(sequence.first_key),
         layout_(cache),
+        cached_row_(cached_row),
         cached_(sequence.cached),
-        head_(head),
-        which_(which) {}
+        head_(head) {}
 
   Index width() const { return tensor_.width; }
 
   /// One row as contiguous T, in `scratch` if it is not that already.
-  template <Real T>
   const T* row(const NarrowEngine* narrow, Index token, T* scratch) const {
     if (cached_ == nullptr) return contiguous_row(narrow, tensor_, first_ + token, scratch);
-    const PanelPlace at = cached_->place(*layout_, token);
-    return which_ == Stored::keys ? cached_key(*layout_, at, head_, scratch)
-                                  : cached_value(*layout_, at, head_, scratch);
+    return cached_row_(*layout_, cached_->place(*layout_, token), head_, scratch);
   }
 
   /// One row where it is, if it is contiguous bfloat16 in a tensor; else null.
@@ -96,9 +97,9 @@ class KeyRows {
   TokenRows<const std::byte> tensor_;
   Index first_;
   const PanelLayout* layout_;
+  CachedRow<T> cached_row_;
   const PanelSequence* cached_;
   Index head_;
-  Stored which_;
 };
 
 }  // namespace coca::inline v0::detail

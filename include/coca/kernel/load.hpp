@@ -36,13 +36,13 @@ struct TokenRows {
 
 /// One row as contiguous T: in place if it is that already, else through `scratch`.
 template <Real T>
-const T* contiguous_row(const NarrowEngine* narrow, const TokenRows<const std::byte>& rows,
+[[gnu::noinline]] const T* contiguous_row(const NarrowEngine* narrow, const TokenRows<const std::byte>& rows,
                         Index token, T* scratch);
 
 /// Asks for one token's row ahead of its use, to read it or, of an output, to write it. Rows of one head
 /// lie a stride apart, often a page, and no hardware guesses the next one.
 template <class Byte>
-void prefetch_row(const TokenRows<Byte>& rows, Index token) {
+[[gnu::noinline]] void prefetch_row(const TokenRows<Byte>& rows, Index token) {
   if (rows.step != 1) return;
   const std::byte* row = rows(token);
   const Index bytes = rows.width * element_bytes(rows.type);
@@ -51,10 +51,11 @@ void prefetch_row(const TokenRows<Byte>& rows, Index token) {
   }
 }
 
-/// factor * sums -> one row, rounded to its type.
+/// factor * sums -> one row, rounded to its type. `scale`: TileEngine::scale, or what does the same.
 template <Real T>
-void store_row(const TileEngine<T>& engine, const NarrowEngine* narrow, const T* sums,
-               const TokenRows<std::byte>& rows, Index token, T factor);
+[[gnu::noinline]] void store_row(void (*scale)(const T* from, T* to, Index count, T factor),
+               const NarrowEngine* narrow, const T* sums, const TokenRows<std::byte>& rows,
+               Index token, T factor);
 
 }  // namespace coca::inline v0::detail
 

@@ -103,7 +103,7 @@ class QueryRows : public ItemRows {
         prefetch_row(out, place + QuerySource<T>::kAhead);
       }
       // A row that saw nothing has sums of 0: it gives zeros.
-      store_row(engine_, narrow_, sums, out, place, sum == T(0) ? T(1) : T(1) / sum);
+      store_row(engine_.scale, narrow_, sums, out, place, sum == T(0) ? T(1) : T(1) / sum);
       if (call_.options.lse) {
         call_.options.lse.set(static_cast<double>(log_sum_exp(tile_.sums.maxima[row], sum)),
                               sequence().batch, head, place);

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "coca/core/scalar.hpp"
-#include "coca/core/target.hpp"
 #include "coca/kernel/softmax.hpp"
+#include "coca/kernel/tile_functions.hpp"
 
 /// The sums of rows over some of their keys, and how those over others join them.
 namespace coca::inline v0::detail {
@@ -29,15 +29,12 @@ struct RowSums {
     std::copy_n(other.maxima, rows, maxima);
   }
   /// Adds the sums of as many rows over other keys, both brought to the larger maximum.
-  void merge(const RowSums& other, Index rows) const {
-    on_target(
-        target(), [&]() __attribute__((always_inline)) {
-          for (Index row = 0; row < rows; ++row) merge_row(other, row);
-        });
+  void merge(const TileEngine<T>& engine, const RowSums& other, Index rows) const {
+    for (Index row = 0; row < rows; ++row) merge_row(engine, other, row);
   }
 
  private:
-  [[gnu::always_inline]] void merge_row(const RowSums& other, Index number) const {
+  void merge_row(const TileEngine<T>& engine, const RowSums& other, Index number) const {
     const T own_maximum = maxima[number];
     const T other_maximum = other.maxima[number];
     const T top = other_maximum > own_maximum ? other_maximum : own_maximum;
@@ -48,9 +45,7 @@ struct RowSums {
       factor = std::exp2(own_maximum - top);
       other_factor = std::exp2(other_maximum - top);
     }
-    T* to = row(number);
-    const T* from = other.row(number);
-    for (Index i = 0; i < width; ++i) to[i] = factor * to[i] + other_factor * from[i];
+    engine.add_scaled(row(number), factor, other.row(number), other_factor, width);
     maxima[number] = top;
   }
 };

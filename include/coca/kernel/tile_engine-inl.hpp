@@ -13,10 +13,6 @@
 #include "coca/kernel/tile_engine.hpp"
 #include "coca/kernel/tile_functions.hpp"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
-
 // The width is part of the name, and what the baseline has already is not compiled again: so files
 // of one program that were compiled with different flags do not share these loops. The rest of the
 // library they do share, as with any header-only library: compile them with the same flags.
@@ -31,7 +27,7 @@
 #define COCA_TARGET_BYTES 16
 #endif
 #if COCA_TARGET_BYTES == 64 || (COCA_TARGET_BYTES == 32 && defined(__AVX2__) && defined(__F16C__))
-#define COCA_TARGET_INTRINSICS
+#define COCA_TARGET_X86
 #endif
 #if COCA_TARGET_BYTES == 64 && defined(__AVX512BF16__)
 #define COCA_TARGET_BFLOAT16 1
@@ -54,7 +50,7 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx2
 #define COCA_TARGET_BYTES 32
-#define COCA_TARGET_INTRINSICS
+#define COCA_TARGET_X86
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -73,7 +69,7 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx512
 #define COCA_TARGET_BYTES 64
-#define COCA_TARGET_INTRINSICS
+#define COCA_TARGET_X86
 #include "coca/kernel/tile_engine.inc"
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -92,7 +88,7 @@ namespace baseline = COCA_TARGET_NAMESPACE;
 #endif
 #define COCA_TARGET_NAMESPACE avx512_bf16
 #define COCA_TARGET_BYTES 64
-#define COCA_TARGET_INTRINSICS
+#define COCA_TARGET_X86
 #define COCA_TARGET_BFLOAT16 1
 #define COCA_TARGET_VNNI 1
 #include "coca/kernel/tile_engine.inc"

@@ -233,6 +233,9 @@ struct TileEngine {
 
   /// to = factor * from, for any count; they may be the same.
   void (*scale)(const T* from, T* to, Index count, T factor);
+
+  /// to = factor * to + from_factor * from, whole vectors.
+  void (*add_scaled)(T* to, T factor, const T* from, T from_factor, Index count);
 };
 
 /// What is done with packed keys that turn with their positions.
@@ -249,13 +252,15 @@ struct PackedTurns {
                  const T* angles, const T* cosines, const T* sines);
 };
 
-/// The same of one instruction set for the narrow types, as their bits. Any count; to a narrow type
-/// it rounds to nearest, ties to even.
+/// The same of one instruction set for the narrow types, as their bits, `step` apart. Any count; to a narrow
+/// type it rounds to nearest, ties to even.
 struct NarrowEngine {
-  void (*widen_half)(const std::uint16_t* from, float* to, Index count);
-  void (*widen_bfloat16)(const std::uint16_t* from, float* to, Index count);
-  void (*scale_to_half)(const float* from, std::uint16_t* to, Index count, float factor);
-  void (*scale_to_bfloat16)(const float* from, std::uint16_t* to, Index count, float factor);
+  void (*widen_half)(const std::uint16_t* from, Index step, float* to, Index count);
+  void (*widen_bfloat16)(const std::uint16_t* from, Index step, float* to, Index count);
+  void (*scale_to_half)(const float* from, std::uint16_t* to, Index step, Index count,
+                        float factor);
+  void (*scale_to_bfloat16)(const float* from, std::uint16_t* to, Index step, Index count,
+                            float factor);
 };
 
 }  // namespace coca::inline v0::detail

@@ -21,10 +21,17 @@ namespace coca::inline v0::detail {
 template <Real T>
 class TileScores {
  public:
-  /// `logits`: those of the scheme, with derivatives or without; null if it leaves them alone.
+  /// `logits`: those of the scheme, with derivatives or without; null if it leaves them alone. `gradients`: null
+  /// where no derivatives are asked for.
   TileScores(const KernelCall<T>& call, const TileEngine<T>& engine, const ItemRows& rows,
-             Index stride, void (*logits)(const void*, const LogitTile<T>&, T))
-      : call_(call), engine_(engine), rows_(rows), stride_(stride), logits_(logits) {}
+             Index stride, void (*logits)(const void*, const LogitTile<T>&, T),
+             const GradientFunctions<T>* gradients = nullptr)
+      : call_(call),
+        engine_(engine),
+        gradients_(gradients),
+        rows_(rows),
+        stride_(stride),
+        logits_(logits) {}
 
   /// What phi is multiplied by, so that products come as they are wanted: by hooks in natural units, by
   /// the soft-cap as the arguments of its tanh, else in base 2, to which those two bring them.
@@ -101,7 +108,7 @@ class TileScores {
     call_.mask.functions->apply(call_.mask.mask, masked, keys, coverage);
   }
 
-  void hide(T* scores, Index rows, Index first, Index last) const {
+  [[gnu::noinline]] void hide(T* scores, Index rows, Index first, Index last) const {
     for (Index r = 0; r < rows && first < last; ++r) {
       std::fill(scores + r * stride_ + first, scores + r * stride_ + last, kMinusInfinity<T>);
     }
@@ -114,7 +121,7 @@ class TileScores {
   }
 
   /// The scheme's logits, the soft-cap and the mask's slopes.
-  void transform(T* tile, T* derivatives, Index row, Index rows, Index base,
+  [[gnu::noinline]] void transform(T* tile, T* derivatives, Index row, Index rows, Index base,
                  const KeyRange& keys) const {
     const T unit = biased() ? T(1) : kLog2e<T>;
     if (logits_ != nullptr) {
@@ -127,9 +134,9 @@ class TileScores {
       engine_.soft_cap(tile + from, stride_, rows, to - from, call_.soft_cap * unit);
       if (derivatives != nullptr) {
         for (Index r = 0; r < rows; ++r) {
-          gradient_functions<T>(target()).derive_soft_cap(
-              tile + r * stride_ + from, derivatives + r * stride_ + from, to - from,
-              T(1) / (call_.soft_cap * unit), logits_ == nullptr);
+          gradients_->derive_soft_cap(tile + r * stride_ + from, derivatives + r * stride_ + from,
+                                      to - from, T(1) / (call_.soft_cap * unit),
+                                      logits_ == nullptr);
         }
       }
     }
@@ -145,6 +152,7 @@ class TileScores {
 
   const KernelCall<T>& call_;
   const TileEngine<T>& engine_;
+  const GradientFunctions<T>* gradients_;
   const ItemRows& rows_;
   Index stride_;
   void (*logits_)(const void*, const LogitTile<T>&, T);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "coca/core/sorted.hpp"
 #include "coca/mask/block_sparse.hpp"
 
 namespace coca::inline v0 {
@@ -14,8 +15,11 @@ COCA_FUNCTION BlockSparse::BlockSparse(Index size, std::vector<Block> blocks)
     if (query < 0) detail::reject("blocks.query", std::to_string(query), "0 or more");
     if (key < 0) detail::reject("blocks.key", std::to_string(key), "0 or more");
   }
-  std::ranges::sort(blocks_);
-  blocks_.erase(std::unique(blocks_.begin(), blocks_.end()), blocks_.end());
+  detail::sort_once(blocks_);
+}
+
+COCA_FUNCTION Index BlockSparse::count_before(const Block& block) const {
+  return std::lower_bound(blocks_.begin(), blocks_.end(), block) - blocks_.begin();
 }
 
 COCA_FUNCTION Coverage BlockSparse::classify(const MaskTile& tile) const {
@@ -24,8 +28,7 @@ COCA_FUNCTION Coverage BlockSparse::classify(const MaskTile& tile) const {
   bool any = false;
   bool all = true;
   for (Index q = block_of(tile.first_query()); q <= block_of(tile.last_query()); ++q) {
-    const Index seen = std::ranges::upper_bound(blocks_, Block{q, last_key}) -
-                       std::ranges::lower_bound(blocks_, Block{q, first_key});
+    const Index seen = count_before({q, last_key + 1}) - count_before({q, first_key});
     any |= seen > 0;
     all &= seen == last_key - first_key + 1;
   }
@@ -33,7 +36,9 @@ COCA_FUNCTION Coverage BlockSparse::classify(const MaskTile& tile) const {
 }
 
 COCA_FUNCTION bool BlockSparse::visible(const Site& site) const {
-  return std::ranges::binary_search(blocks_, Block{block_of(site.query()), block_of(site.key())});
+  const Block block{block_of(site.query()), block_of(site.key())};
+  const auto place = static_cast<std::size_t>(count_before(block));
+  return place < blocks_.size() && blocks_[place] == block;
 }
 
 }  // namespace coca::inline v0

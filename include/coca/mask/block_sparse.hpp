@@ -32,6 +32,9 @@ class BlockSparse : public MaskDefaults {
     return position >= 0 ? position / size_ : -((size_ - 1 - position) / size_);
   }
 
+  /// How many of the list come before a block.
+  Index count_before(const Block& block) const;
+
   Index size_;
   std::vector<Block> blocks_;  ///< in order, each once
 };

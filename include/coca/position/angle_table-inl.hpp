@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
+#include <utility>
 
 #include "coca/core/target.hpp"
 #include "coca/position/angle_table.hpp"
@@ -125,8 +125,9 @@ COCA_FUNCTION const double* AngleTable::make_row(int level, std::uint64_t digit,
   for (std::size_t i = 0; i < row_size(); i += 2 * static_cast<std::size_t>(chunk)) {
     for (std::size_t j = 0; j < static_cast<std::size_t>(chunk); ++j) {
       const auto pair = static_cast<Index>(i / 2 + j);
-      std::tie(values[i + j], values[i + static_cast<std::size_t>(chunk) + j]) =
-          detail::exact_cos_sin(n, frequency(pair));
+      const auto [cosine, sine] = detail::exact_cos_sin(n, frequency(pair));
+      values[i + j] = cosine;
+      values[i + static_cast<std::size_t>(chunk) + j] = sine;
     }
   }
   storage_.push_back(std::move(values));

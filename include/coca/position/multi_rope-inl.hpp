@@ -26,7 +26,7 @@ COCA_FUNCTION std::vector<Index> axes_by_section(std::span<const Index> sections
   std::vector<Index> axes;
   axes.reserve(static_cast<std::size_t>(detail::check_sections(sections)));
   for (std::size_t axis = 0; axis < sections.size(); ++axis) {
-    axes.insert(axes.end(), static_cast<std::size_t>(sections[axis]), static_cast<Index>(axis));
+    for (Index j = 0; j < sections[axis]; ++j) axes.push_back(static_cast<Index>(axis));
   }
   return axes;
 }

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "coca/core/scalar.hpp"
@@ -23,7 +23,7 @@ class PanelAngles {
   /// position n, up to a multiple of 16 of them.
   template <Real T, class CosSin>
   PanelTurns<T> turns(Index pairs, const CosSin& cos_sin) const {
-    auto& [made, values, integers] = std::get<Table<T>>(tables_);
+    auto& [made, values, integers] = table<T>();
     const Index whole = (pairs + 15) / 16 * 16;
     const Index places = 2 * tokens * pairs;
     std::call_once(made, [&, &values = values, &integers = integers] {
@@ -71,7 +71,17 @@ class PanelAngles {
     std::unique_ptr<T[]> values;
     std::unique_ptr<std::int16_t[]> integers;
   };
-  mutable std::tuple<Table<float>, Table<double>> tables_;
+  template <Real T>
+  Table<T>& table() const {
+    if constexpr (std::is_same_v<T, float>) {
+      return of_float_;
+    } else {
+      return of_double_;
+    }
+  }
+
+  mutable Table<float> of_float_;
+  mutable Table<double> of_double_;
 };
 
 }  // namespace coca::inline v0::detail

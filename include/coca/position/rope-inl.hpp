@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +31,9 @@ COCA_FUNCTION Rope Rope::at_length(Index length) const {
   options.length = length;
   check(options);
   const RotaryFrequencies other = scaled(options);
-  const bool same =
-      std::ranges::equal(other.inv_freq, inv_freq()) && other.attention_factor == attention_factor_;
+  const std::span<const double> own = inv_freq();
+  const bool same = other.attention_factor == attention_factor_ &&
+                    std::equal(own.begin(), own.end(), other.inv_freq.begin(), other.inv_freq.end());
   return same ? *this : Rope(std::move(options));
 }
 

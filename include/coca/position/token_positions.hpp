@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "coca/core/aligned.hpp"
@@ -30,8 +29,7 @@ struct TokenPositions {
     detail::check_aligned(argument, ids);
     const bool fits = (ids.shape[0] == 1 || ids.shape[0] == batch) && ids.shape[1] == tokens;
     if (fits) return;
-    detail::reject(argument, "of shape " + detail::list_text(ids.shape),
-                   "[" + std::to_string(batch) + " or 1, " + std::to_string(tokens) + "]");
+    detail::reject(argument, {"of shape ", ids.shape}, {"[", batch, " or 1, ", tokens, "]"});
   }
 };
 

@@ -7,6 +7,7 @@
 #include "coca/core/scalar.hpp"
 #include "coca/kernel/call/mask_hooks.hpp"
 #include "coca/kernel/call/scheme_hooks.hpp"
+#include "coca/kernel/key_rows.hpp"
 #include "coca/kernel/options.hpp"
 #include "coca/kernel/panels.hpp"
 #include "coca/kernel/sequences.hpp"
@@ -68,6 +69,8 @@ struct KernelCall {
   const NarrowEngine* narrow;            ///< null where nothing is narrower than T
   const Bfloat16Functions<T>* bfloat16;  ///< null where no products are of bfloat16
   const PanelLayout* cache = nullptr;    ///< how it holds its tokens, where keys come from one
+  CachedRow<T> cached_key = nullptr;     ///< and how one of them is read alone
+  CachedRow<T> cached_value = nullptr;
 
   Index group() const { return shape.query_heads / shape.key_heads; }
 };

@@ -50,7 +50,7 @@ struct QuerySource {
 template <Real T>
 struct KeySource {
   const ItemRows& rows;
-  const KeyRows& keys;
+  const KeyRows<T>& keys;
   const NarrowEngine* narrow;
   T* scratch;   ///< one token
   Index width;  ///< of psi
