@@ -5,12 +5,6 @@
 #include "fuzz/call.hpp"
 #include "support/gradient_bounds.hpp"
 
-// As those of fuzz/call.hpp.
-namespace coca::inline v0::detail {
-template const GradientFunctions<float>& gradient_functions(Target);
-template const GradientFunctions<double>& gradient_functions(Target);
-}  // namespace coca::inline v0::detail
-
 /// coca::attention_backward under any call. A right one gives the reference's gradients wherever
 /// ordinary numbers alone meet, whatever is elsewhere, and writes nothing else; a wrong one throws
 /// std::invalid_argument and writes nothing.

@@ -20,12 +20,6 @@
 /// What the calls of the front door's fuzzers have in common: sizes and types, operands, a mask,
 /// options, and what may be wrong with them.
 
-// support/forms.hpp leaves these to another file. Here they are compiled with the sanitizers.
-namespace coca::inline v0::detail {
-template const TileEngine<float>& tile_engine(Target);
-template const TileEngine<double>& tile_engine(Target);
-}  // namespace coca::inline v0::detail
-
 namespace fuzz {
 
 using coca::AttentionOptions;

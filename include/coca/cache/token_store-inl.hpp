@@ -169,9 +169,9 @@ COCA_FUNCTION void read_tokens(const PanelLayout& layout, const PanelSequence& s
       const PanelPlace at = sequence.place(layout, token);
       for (Index head = 0; head < layout.heads; ++head) {
         store_row<T>(scale, narrow, cached_key(layout, at, head, row.data()),
-                  TokenRows<std::byte>(k, 0, head), token, T(1));
+                     TokenRows<std::byte>(k, 0, head), token, T(1));
         store_row<T>(scale, narrow, cached_value(layout, at, head, row.data()),
-                  TokenRows<std::byte>(v, 0, head), token, T(1));
+                     TokenRows<std::byte>(v, 0, head), token, T(1));
       }
     }
   };

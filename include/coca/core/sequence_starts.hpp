@@ -18,8 +18,9 @@ namespace detail {
 template <class I>
 concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>;
 template <class R, class I>
-concept RangeOf = std::constructible_from<std::span<const I>, const R&>;
-}
+concept RangeOf = std::constructible_from < std::span<const I>,
+const R& > ;
+}  // namespace detail
 
 /// The places of the first tokens of packed sequences, and behind them the number of all tokens: 0,
 /// n_0, n_0 + n_1, ..., as model code has it in cu_seqlens. A view of a contiguous range, a tensor
@@ -29,8 +30,8 @@ class SequenceStarts {
  public:
   /// Of a contiguous range: std::vector, std::array, std::span.
   template <class R>
-    requires(!detail::Viewable<R> && (detail::RangeOf<R, std::int32_t> ||
-                                      detail::RangeOf<R, std::int64_t>))
+    requires(!detail::Viewable<R> &&
+             (detail::RangeOf<R, std::int32_t> || detail::RangeOf<R, std::int64_t>))
   SequenceStarts(const R& starts)
       : SequenceStarts(std::data(starts), static_cast<Index>(std::size(starts)), 1) {}
 

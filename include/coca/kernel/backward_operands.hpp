@@ -148,8 +148,9 @@ class BackwardOperands : public ItemRows {
               key_token(key), span_of(dpsi, widths_.score), span_of(dk, keys_.width()));
         }
       }
-      store_row(engine_.scale, narrow_, dk, TokenRows<std::byte>(call_.dk, sequence().batch, key_head()),
-                place, keeps ? factor : T(1));
+      store_row(engine_.scale, narrow_, dk,
+                TokenRows<std::byte>(call_.dk, sequence().batch, key_head()), place,
+                keeps ? factor : T(1));
       store_row(engine_.scale, narrow_, memory_.dv + key * widths_.value_stride,
                 TokenRows<std::byte>(call_.dv, sequence().batch, key_head()), place, T(1));
     }

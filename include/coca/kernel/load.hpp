@@ -36,8 +36,9 @@ struct TokenRows {
 
 /// One row as contiguous T: in place if it is that already, else through `scratch`.
 template <Real T>
-[[gnu::noinline]] const T* contiguous_row(const NarrowEngine* narrow, const TokenRows<const std::byte>& rows,
-                        Index token, T* scratch);
+[[gnu::noinline]] const T* contiguous_row(const NarrowEngine* narrow,
+                                          const TokenRows<const std::byte>& rows, Index token,
+                                          T* scratch);
 
 /// Asks for one token's row ahead of its use, to read it or, of an output, to write it. Rows of one head
 /// lie a stride apart, often a page, and no hardware guesses the next one.
@@ -54,8 +55,8 @@ template <class Byte>
 /// factor * sums -> one row, rounded to its type. `scale`: TileEngine::scale, or what does the same.
 template <Real T>
 [[gnu::noinline]] void store_row(void (*scale)(const T* from, T* to, Index count, T factor),
-               const NarrowEngine* narrow, const T* sums, const TokenRows<std::byte>& rows,
-               Index token, T factor);
+                                 const NarrowEngine* narrow, const T* sums,
+                                 const TokenRows<std::byte>& rows, Index token, T factor);
 
 }  // namespace coca::inline v0::detail
 

@@ -122,7 +122,7 @@ class TileScores {
 
   /// The scheme's logits, the soft-cap and the mask's slopes.
   [[gnu::noinline]] void transform(T* tile, T* derivatives, Index row, Index rows, Index base,
-                 const KeyRange& keys) const {
+                                   const KeyRange& keys) const {
     const T unit = biased() ? T(1) : kLog2e<T>;
     if (logits_ != nullptr) {
       const T factor = call_.soft_cap > T(0) ? T(1) / call_.soft_cap : unit;

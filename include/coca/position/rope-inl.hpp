@@ -32,8 +32,9 @@ COCA_FUNCTION Rope Rope::at_length(Index length) const {
   check(options);
   const RotaryFrequencies other = scaled(options);
   const std::span<const double> own = inv_freq();
-  const bool same = other.attention_factor == attention_factor_ &&
-                    std::equal(own.begin(), own.end(), other.inv_freq.begin(), other.inv_freq.end());
+  const bool same =
+      other.attention_factor == attention_factor_ &&
+      std::equal(own.begin(), own.end(), other.inv_freq.begin(), other.inv_freq.end());
   return same ? *this : Rope(std::move(options));
 }
 
