@@ -18,8 +18,9 @@ namespace detail {
 template <class I>
 concept StartNumber = std::same_as<I, std::int32_t> || std::same_as<I, std::int64_t>;
 template <class R, class I>
-concept RangeOf = std::constructible_from < std::span<const I>,
-const R& > ;
+concept RangeOf = requires(const R& range) {
+  std::span<const I>(range);
+};
 }  // namespace detail
 
 /// The places of the first tokens of packed sequences, and behind them the number of all tokens: 0,
