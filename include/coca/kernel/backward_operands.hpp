@@ -87,7 +87,7 @@ class BackwardOperands : public ItemRows {
             values_.row(narrow_, key + i, buffers_.value_rows + i * widths_.value);
       }
       // What fills up a vector may be any numbers: their scores are not looked at.
-      const Index whole = (count + engine_.vector - 1) / engine_.vector * engine_.vector;
+      const Index whole = round_up(count, engine_.vector);
       std::fill(key_rows.begin() + count, key_rows.begin() + whole, key_rows[0]);
       std::fill(value_rows.begin() + count, value_rows.begin() + whole, value_rows[0]);
       const Index tile = key / kTileKeys * kTileKeys;

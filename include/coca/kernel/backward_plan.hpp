@@ -40,7 +40,7 @@ struct BackwardWidths : ForwardWidths {
   BackwardWidths(const TileEngine<T>& engine, const AttentionShape& shape, Index score_dim,
                  Index key_dim)
       : ForwardWidths(engine, shape, score_dim, key_dim),
-        phi((score_dim + engine.vector - 1) / engine.vector * engine.vector),
+        phi(round_up(score_dim, engine.vector)),
         phi_stride(odd_lines<T>(phi)),
         value_stride(odd_lines<T>(sums)) {}
 };

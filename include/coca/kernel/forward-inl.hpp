@@ -29,9 +29,13 @@ void forward(const ForwardCall<T>& call, const AnyDevice& device) {
       call.options.workspace, order_bytes(plan) + bytes * static_cast<std::size_t>(plan.workers()));
   plan.order(reinterpret_cast<Index*>(memory));
   memory += order_bytes(plan);
-  parallel_for(device, plan.workers(), plan.items(), [&](int worker, Index number) {
+  const auto buffers_of = [&](int worker) {
     Carver carver(memory + static_cast<std::size_t>(worker) * bytes);
-    const ForwardBuffers<T> buffers(carver, plan.rows_per_block(), widths);
+    return ForwardBuffers<T>(carver, plan.rows_per_block(), widths);
+  };
+  const ForwardBuffers<T> first = buffers_of(0);
+  parallel_for(device, plan.workers(), plan.items(), [&](int worker, Index number) {
+    const ForwardBuffers<T> buffers = worker == 0 ? first : buffers_of(worker);
     ForwardOperands<T> operands(call, engine, widths, buffers, plan.item(number));
     ForwardBlock<T, ForwardOperands<T>> block(call, engine, widths, buffers, operands);
     block.begin(true);

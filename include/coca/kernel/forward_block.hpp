@@ -67,7 +67,7 @@ class ForwardBlock {
   void visit(const KeyBlock& block, const KeyBlock& next) {
     bool loaded = false;
     Index ahead = next.begin;
-    const Index ahead_step = 1 + kTileKeys * kTileRows / rows_;
+    const Index ahead_step = ahead < next.end ? 1 + kTileKeys * kTileRows / rows_ : 0;
     for (Index row = 0; row < rows_; row += kTileRows) {
       const Index rows = std::min(kTileRows, rows_ - row);
       const Coverage coverage =

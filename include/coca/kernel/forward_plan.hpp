@@ -139,10 +139,15 @@ class ForwardPlan {
   ForwardItem item(Index number) const {
     const Index block = number / key_heads_;
     const auto [s, from_last] = place_of(block);
+    const Sequence sequence = sequences_(s);
+    const Index rows = sequence.queries * group_;
+    const Index blocks = blocks_for(rows);
+    // As many rows in each but for rounding.
+    const Index even = blocks == 1 ? rows : (rows + blocks - 1) / blocks;
+    const Index size = std::min((even + kRowGroup - 1) / kRowGroup * kRowGroup, rows_per_block_);
     // Within a sequence the last rows come first: under a causal mask they are the most work.
-    const Index size = block_rows(s);
-    const Index begin = (blocks(s) - 1 - from_last) * size;
-    return {sequences_(s), number % key_heads_, begin, std::min(begin + size, rows(s))};
+    const Index begin = (blocks - 1 - from_last) * size;
+    return {sequence, number % key_heads_, begin, std::min(begin + size, rows)};
   }
 
  private:
@@ -174,16 +179,19 @@ class ForwardPlan {
   }
 
   Index rows(Index s) const { return sequences_(s).queries * group_; }
-  /// As many blocks as needed, of the same size but for rounding.
-  Index blocks(Index s) const { return (rows(s) + rows_per_block_ - 1) / rows_per_block_; }
-  Index block_rows(Index s) const {
-    const Index even = (rows(s) + blocks(s) - 1) / blocks(s);
-    return std::min((even + kRowGroup - 1) / kRowGroup * kRowGroup, rows_per_block_);
+  /// As many blocks as needed.
+  Index blocks_for(Index rows) const {
+    if (rows <= rows_per_block_) return rows > 0 ? 1 : 0;
+    return (rows + rows_per_block_ - 1) / rows_per_block_;
   }
+  Index blocks(Index s) const { return blocks_for(rows(s)); }
 
   /// The sequence of a block, and how many of the sequence's blocks come before it.
   std::pair<Index, Index> place_of(Index block) const {
-    if (sequences_.alike()) return {block / blocks(0), block % blocks(0)};
+    if (sequences_.alike()) {
+      const Index each = blocks(0);
+      return {block / each, block % each};
+    }
     const Index* end = std::upper_bound(ends_, ends_ + sequences_.count, block);
     const Index s = order_[end - ends_];
     return {s, block - (*end - blocks(s))};

@@ -35,9 +35,13 @@ class ItemRows {
   Index rows() const { return rows_; }
   /// The number of the first row among those of the sequence and key head.
   Index row_begin() const { return row_begin_; }
-  /// Which query, and which head, a row is.
-  Index query_of(Index row) const { return (row_begin_ + row) / group_; }
-  Index head_of(Index row) const { return key_head_ * group_ + (row_begin_ + row) % group_; }
+  /// Which query, and which head, a row is. Short calls would feel the divisions.
+  Index query_of(Index row) const {
+    return group_ == 1 ? row_begin_ + row : (row_begin_ + row) / group_;
+  }
+  Index head_of(Index row) const {
+    return group_ == 1 ? key_head_ : key_head_ * group_ + (row_begin_ + row) % group_;
+  }
   /// The heads of all rows.
   Index first_head() const { return key_head_ * group_; }
   Index last_head() const { return first_head() + group_ - 1; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coca/core/scalar.hpp"
+#include "coca/kernel/tile_functions.hpp"
 
 namespace coca::inline v0::detail {
 
@@ -24,7 +25,7 @@ struct KeyRange {
 template <class Visit>
 void for_each_vector(const KeyRange& keys, Index vector, const Visit& visit) {
   for (Index key = keys.first; key < keys.last;) {
-    const Index end = std::min(key / vector * vector + vector, keys.last);
+    const Index end = std::min(round_down(key, vector) + vector, keys.last);
     visit(key, end);
     key = end;
   }

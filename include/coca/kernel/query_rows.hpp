@@ -36,7 +36,7 @@ struct ForwardWidths {
                 Index key_dim)
       : score(score_dim),
         value(shape.value_dim),
-        sums((shape.value_dim + engine.vector - 1) / engine.vector * engine.vector),
+        sums(round_up(shape.value_dim, engine.vector)),
         vector(engine.vector),
         token(std::max({shape.query_dim, key_dim, shape.value_dim})) {}
 
@@ -72,9 +72,7 @@ class QueryRows : public ItemRows {
         tile_(buffers) {}
 
   /// Count of keys or columns, up to whole vectors.
-  Index whole_vectors(Index count) const {
-    return (count + engine_.vector - 1) / engine_.vector * engine_.vector;
-  }
+  Index whole_vectors(Index count) const { return round_up(count, engine_.vector); }
 
   /// All rows of the item: factor * phi(q), and no sums yet.
   void load_queries(T factor) {

@@ -27,6 +27,10 @@ inline constexpr Index kPanelTokens = 16;
 /// what is loaded.
 inline constexpr Index kRowGroup = 6;
 
+/// A count of numbers, rounded up or down to whole vectors; the width of a vector is a power of 2.
+constexpr Index round_up(Index count, Index vector) { return (count + vector - 1) & -vector; }
+constexpr Index round_down(Index count, Index vector) { return count & -vector; }
+
 /// Width of the panel of values that starts `remaining` columns, whole vectors, before the end.
 constexpr Index panel_width(Index panel, Index remaining) {
   while (panel > remaining) panel /= 2;

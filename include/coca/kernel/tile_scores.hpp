@@ -62,14 +62,14 @@ class TileScores {
   /// Products into scores, in base 2, of rows that see all keys of the range ...
   void finish_full(T* scores, T* derivatives, Index row, Index rows, Index base,
                    const KeyRange& keys) {
-    transform(scores, derivatives, row, rows, base, keys);
+    if (transforms()) transform(scores, derivatives, row, rows, base, keys);
     if (biased()) apply_mask({rows_, scores, stride_, row, rows, base}, keys, Coverage::full);
     hide_beside(scores, rows, keys);
   }
   /// ... or of those that find_visible was asked about last.
   void finish_found(T* scores, T* derivatives, Index row, Index rows, Index base,
                     const KeyRange& keys) {
-    transform(scores, derivatives, row, rows, base, keys);
+    if (transforms()) transform(scores, derivatives, row, rows, base, keys);
     const MaskedTile<T> masked{rows_, scores, stride_, row, rows, base};
     for_each_vector(keys, engine_.vector, [&](Index key, Index end) {
       const Coverage coverage = coverages_[static_cast<std::size_t>(key)];
@@ -84,12 +84,13 @@ class TileScores {
 
   /// The same range, up to whole vectors.
   KeyRange whole_vectors(const KeyRange& keys) const {
-    return {keys.first / engine_.vector * engine_.vector,
-            (keys.last + engine_.vector - 1) / engine_.vector * engine_.vector};
+    return {round_down(keys.first, engine_.vector), round_up(keys.last, engine_.vector)};
   }
 
  private:
   bool biased() const { return call_.mask.functions->biased; }
+  /// Whether `transform` does anything.
+  bool transforms() const { return bends() || call_.mask.functions->sloped; }
   /// What hooks take and give is in natural units; everything else is in base 2.
   bool hooks() const { return logits_ != nullptr || biased(); }
 
@@ -109,15 +110,15 @@ class TileScores {
   }
 
   [[gnu::noinline]] void hide(T* scores, Index rows, Index first, Index last) const {
-    for (Index r = 0; r < rows && first < last; ++r) {
+    for (Index r = 0; r < rows; ++r) {
       std::fill(scores + r * stride_ + first, scores + r * stride_ + last, kMinusInfinity<T>);
     }
   }
   /// What fills up the vectors of a range.
   void hide_beside(T* scores, Index rows, const KeyRange& keys) const {
     const KeyRange whole = whole_vectors(keys);
-    hide(scores, rows, whole.first, keys.first);
-    hide(scores, rows, keys.last, whole.last);
+    if (whole.first < keys.first) hide(scores, rows, whole.first, keys.first);
+    if (keys.last < whole.last) hide(scores, rows, keys.last, whole.last);
   }
 
   /// The scheme's logits, the soft-cap and the mask's slopes.

@@ -57,15 +57,16 @@ void AngleTable::cos_sin(Position n, Index first, Index count, T* cosines, T* si
                          double factor) const {
   if (count > Kept<T>::most) return compute(n, first, count, cosines, sines, factor);
   static thread_local Kept<T> kept[4];
-  Kept<T>& last = kept[static_cast<std::size_t>(first / Kept<T>::most) % 4];
-  if (!last.has(number_, n, first, count, factor)) {
-    last.table = 0;  // until all is there: a row that takes memory may throw
-    compute(n, first, count, last.cosines, last.sines, factor);
-    last.set(number_, n, first, count, factor);
+  // Parts of one rotation have places of their own, and so have those of a few positions in a row.
+  Kept<T>& own = kept[static_cast<std::size_t>(n + first / Kept<T>::most) % 4];
+  if (!own.has(number_, n, first, count, factor)) {
+    own.table = 0;  // until all is there: a row that takes memory may throw
+    compute(n, first, count, own.cosines, own.sines, factor);
+    own.set(number_, n, first, count, factor);
   }
   const Index whole = (count + chunk - 1) / chunk * chunk;
-  std::copy_n(last.cosines, whole, cosines);
-  std::copy_n(last.sines, whole, sines);
+  std::copy_n(own.cosines, whole, cosines);
+  std::copy_n(own.sines, whole, sines);
 }
 
 template <Real T>

@@ -36,7 +36,7 @@ class AngleTable {
   /// Writes the cos and sin of n * frequency[first + i] for i < count, times a factor, up to a whole
   /// chunk; beyond the last frequency, those of 0. `first` is a multiple of chunk. From position
   /// 2^30 on, rotations are computed rather than looked up. What a thread asked for last is kept for it:
-  /// heads that share a position ask one after another.
+  /// heads that share a position ask one after another, and those of a short call for the same few.
   template <Real T>
   void cos_sin(Position n, Index first, Index count, T* cosines, T* sines,
                double factor = 1.0) const;
